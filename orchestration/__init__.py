@@ -1,0 +1,1 @@
+"""Tierhouse: landing, orchestration, models and commands around the dbt project beside this package."""
