@@ -1,0 +1,14 @@
+{# Divisions and sums that keep null where nothing is known. #}
+
+{# a / b in Float64; null when b is null or 0. #}
+{% macro ratio(numerator, denominator) -%}
+    (toFloat64({{ numerator }}) / nullIf(toFloat64({{ denominator }}), 0))
+{%- endmacro %}
+
+{# Ascending mid-rank percentile in (0, 1) of `value` among the rows of `partition`: ties share their mean rank. #}
+{% macro midrank(value, partition='') -%}
+    {%- set over = 'partition by ' ~ partition if partition else '' -%}
+    ((rank() over ({{ over }} order by {{ value }})
+        + (count() over ({{ over ~ (', ' if partition else 'partition by ') }}{{ value }}) - 1) / 2 - 0.5)
+        / count() over ({{ over }}))
+{%- endmacro %}

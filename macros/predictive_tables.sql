@@ -1,0 +1,16 @@
+{# Tables that Python assets write and models read. They exist from the first run on, so that `dbt build` alone works too. #}
+{% macro create_predictive_tables() %}
+    {% set database = target.schema ~ '_predictive' %}
+    {% do run_query('create database if not exists ' ~ database ~ ' ' ~ on_cluster_clause(none)) %}
+    {% do run_query("create table if not exists " ~ database ~ ".potential (
+        as_of_date Date,
+        customer_id UInt64,
+        model_version LowCardinality(String),
+        category_headroom_90d Nullable(Decimal(18, 2)),
+        headroom_share Nullable(Float64),
+        growth_rate_90d Nullable(Float64),
+        growth_share Nullable(Float64),
+        new_product_acceptance_180d Nullable(Float64),
+        potential_index Nullable(Float64)
+    ) engine = MergeTree partition by as_of_date order by customer_id") %}
+{% endmacro %}

@@ -1,0 +1,42 @@
+{# The clock of a snapshot: as-of date, cut-off, windows, and the moment after all moments. Never today(). #}
+
+{# The as-of date as an ISO string: the variable, else the last complete business day of the landed orders. #}
+{% macro as_of_iso() -%}
+    {%- if var('as_of_date') -%}
+        {{ return(var('as_of_date') | string) }}
+    {%- endif -%}
+    {%- if execute and flags.WHICH in ['run', 'build', 'test', 'compile', 'show'] -%}
+        {%- set landed = run_query(
+            "select toString(maxOrNull(toDate(ordered_at, '" ~ var('zone') ~ "')) - 1) from " ~ source('landing', 'orders')
+        ) -%}
+        {%- if landed and landed.columns[0].values()[0] not in (none, '', '\\N') -%}
+            {{ return(landed.columns[0].values()[0] | string) }}
+        {%- endif -%}
+    {%- endif -%}
+    {{ return('1970-01-01') }}
+{%- endmacro %}
+
+{% macro as_of() -%}
+    toDate('{{ as_of_iso() }}')
+{%- endmacro %}
+
+{# First moment that the snapshot does not know any more: 00:00 of the next day in the business zone. #}
+{% macro cutoff() -%}
+    toDateTime64('{{ modules.datetime.date.fromisoformat(as_of_iso()) + modules.datetime.timedelta(days=1) }} 00:00:00', 3, '{{ var("zone") }}')
+{%- endmacro %}
+
+{# True for business dates in the `days` days that end on the as-of date: (as_of - days, as_of]. #}
+{% macro in_window(date_column, days, until=0) -%}
+    ({{ date_column }} > {{ as_of() }} - {{ days }} and {{ date_column }} <= {{ as_of() }} - {{ until }})
+{%- endmacro %}
+
+{# True for the version of a fact that was known at the cut-off. #}
+{% macro known_at_cutoff(alias='') -%}
+    {%- set prefix = alias ~ '.' if alias else '' -%}
+    ({{ prefix }}known_from < {{ cutoff() }} and {{ prefix }}known_to >= {{ cutoff() }})
+{%- endmacro %}
+
+{# End of a period that has not ended. #}
+{% macro end_of_time() -%}
+    toDateTime64('2200-01-01 00:00:00', 3, 'UTC')
+{%- endmacro %}

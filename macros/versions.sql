@@ -1,0 +1,35 @@
+{# Versions of landed rows: the period in which each one was the latest, and the one that describes a snapshot. #}
+
+{# Adds known_from and known_to to the change log `relation`: each version lasts until the next one of its key. #}
+{% macro with_known_period(relation, key, where='true') -%}
+    (
+        select
+            *,
+            known_at as known_from,
+            leadInFrame(known_at, 1, {{ end_of_time() }}) over (
+                partition by {{ key | join(', ') }} order by known_at
+                rows between current row and unbounded following
+            ) as known_to
+        from {{ relation }}
+        where {{ where }}
+    )
+{%- endmacro %}
+
+{# Master data as of the cut-off: the latest version known then, else the first that ever came. #}
+{% macro described_at_cutoff(relation, key, columns) -%}
+    (
+        select
+            {{ key }},
+            argMax(
+                tuple({{ columns | join(', ') }}, is_deleted),
+                if(known_at < {{ cutoff() }}, 1, -1) * toUnixTimestamp64Milli(known_at)
+            ) as described,
+            {% for column in columns -%}
+            described.{{ loop.index }} as {{ column }},
+            {% endfor -%}
+            described.{{ columns | length + 1 }} as is_deleted
+        from {{ relation }}
+        group by {{ key }}
+        having is_deleted = 0
+    )
+{%- endmacro %}

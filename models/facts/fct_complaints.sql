@@ -1,0 +1,6 @@
+-- One row per complaint and period in which it stood unchanged: (complaint_id, known_from). Deleted versions are left out.
+{{ config(materialized='view') }}
+
+select * except (known_at, is_deleted)
+from {{ with_known_period(ref('stg_complaints'), ['complaint_id']) }}
+where is_deleted = 0

@@ -1,0 +1,152 @@
+-- One row per order and period in which its amounts stood unchanged: (order_id, known_from). At one moment
+-- (known_from < moment <= known_to) an order has at most one row. Amounts are additive over orders.
+-- net_amount is the order value: lines less refunds known in that period, attributed to the date of the order.
+-- Cancelled and deleted orders, and orders whose lines are all deleted, have is_valid = 0 and amounts of 0.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='insert_overwrite',
+    partition_by='toYYYYMM(business_date)',
+    order_by='(customer_id, business_date, order_id, known_from)',
+) }}
+
+{% set columns = [
+    'order_id', 'known_from', 'known_to', 'customer_id', 'ordered_at', 'business_date', 'channel', 'line_count', 'gross_amount',
+    'refund_amount', 'net_amount', 'discount_amount', 'tier_discount_amount', 'cost_amount', 'cost_known_gross_amount',
+    'is_cost_known', 'is_valid',
+] %}
+{% set measures = [
+    'line_count', 'costed_line_count', 'gross_amount', 'discount_amount', 'tier_discount_amount', 'cost_amount',
+    'cost_known_gross_amount', 'refund_amount',
+] %}
+{% set changed %}
+    {% if is_incremental() %}order_id in (select order_id from {{ ref('fct_changed_orders') }}){% else %}true{% endif %}
+{% endset %}
+
+with lines as (
+    select * from {{ ref('fct_order_lines') }} where {{ changed }}
+),
+
+refund_periods as (
+    select * from {{ with_known_period(ref('stg_refunds'), ['refund_id'], changed) }} where is_deleted = 0
+),
+
+refund_costs as (
+    -- What the goods of a refund had cost, where the refund says how many came back of which line.
+    select
+        refund_periods.order_id as order_id,
+        refund_periods.known_from as known_from,
+        refund_periods.known_to as known_to,
+        refund_periods.refund_amount as refund_amount,
+        coalesce(refund_periods.refunded_quantity, toDecimal64(0, 3)) * coalesce(line_costs.unit_cost, toDecimal64(0, 4)) as refunded_cost_amount
+    from refund_periods
+    left join (
+        select order_id, line_no, argMax(unit_cost, known_at) as unit_cost
+        from {{ ref('stg_order_lines') }}
+        where (order_id, line_no) in (
+            select order_id, assumeNotNull(line_no) from refund_periods where line_no is not null and refunded_quantity is not null
+        )
+        group by order_id, line_no
+    ) as line_costs
+        on refund_periods.order_id = line_costs.order_id and coalesce(refund_periods.line_no, 0) = line_costs.line_no
+),
+
+-- Every moment at which an order changed, with what that added and took away.
+changes as (
+    select
+        order_id, known_from as known_at, 1 as is_start,
+        customer_id, ordered_at, business_date, channel,
+        toInt64(is_valid) as line_count,
+        toInt64(is_valid * is_cost_known) as costed_line_count,
+        cast(gross_amount * is_valid as Decimal(38, 2)) as gross_amount,
+        cast(discount_amount * is_valid as Decimal(38, 2)) as discount_amount,
+        cast(tier_discount_amount * is_valid as Decimal(38, 2)) as tier_discount_amount,
+        cast(cost_amount * is_valid as Decimal(38, 7)) as cost_amount,
+        cast(gross_amount * is_valid * is_cost_known as Decimal(38, 2)) as cost_known_gross_amount,
+        toDecimal128(0, 2) as refund_amount
+    from lines
+    union all
+    select
+        order_id, known_to, 0,
+        customer_id, ordered_at, business_date, channel,
+        -toInt64(is_valid),
+        -toInt64(is_valid * is_cost_known),
+        -cast(gross_amount * is_valid as Decimal(38, 2)),
+        -cast(discount_amount * is_valid as Decimal(38, 2)),
+        -cast(tier_discount_amount * is_valid as Decimal(38, 2)),
+        -cast(cost_amount * is_valid as Decimal(38, 7)),
+        -cast(gross_amount * is_valid * is_cost_known as Decimal(38, 2)),
+        toDecimal128(0, 2)
+    from lines
+    where known_to < {{ end_of_time() }}
+    union all
+    select
+        order_id, if(is_end, known_to, known_from), 0,
+        0, {{ end_of_time() }}, toDate(0), '',
+        0, 0, 0, 0, 0,
+        cast(if(is_end, refunded_cost_amount, -refunded_cost_amount) as Decimal(38, 7)),
+        0,
+        cast(if(is_end, -refund_amount, refund_amount) as Decimal(38, 2))
+    from refund_costs
+    array join [0, 1] as is_end
+    where is_end = 0 or known_to < {{ end_of_time() }}
+),
+
+moments as (
+    select
+        order_id, known_at,
+        {% for column in ['customer_id', 'ordered_at', 'business_date', 'channel'] -%}
+        anyIf(toNullable(changes.{{ column }}), is_start = 1) as {{ column }},
+        {% endfor -%}
+        {% for measure in measures -%}
+        sum(changes.{{ measure }}) as {{ measure }}{{ ',' if not loop.last }}
+        {% endfor -%}
+    from changes
+    group by order_id, known_at
+),
+
+states as (
+    select
+        order_id,
+        known_at as known_from,
+        leadInFrame(known_at, 1, {{ end_of_time() }}) over (
+            partition by order_id order by known_at rows between current row and unbounded following
+        ) as known_to,
+        {% for column in ['customer_id', 'ordered_at', 'business_date', 'channel'] -%}
+        anyLast(moments.{{ column }}) over so_far as {{ column }},
+        {% endfor -%}
+        {% for measure in measures -%}
+        sum(moments.{{ measure }}) over so_far as {{ measure }}{{ ',' if not loop.last }}
+        {% endfor -%}
+    from moments
+    window so_far as (partition by order_id order by known_at rows between unbounded preceding and current row)
+),
+
+recomputed as (
+    select
+        order_id,
+        known_from,
+        known_to,
+        assumeNotNull(states.customer_id) as customer_id,
+        assumeNotNull(states.ordered_at) as ordered_at,
+        assumeNotNull(states.business_date) as business_date,
+        assumeNotNull(states.channel) as channel,
+        toUInt32(states.line_count) as line_count,
+        cast(states.gross_amount as Decimal(18, 2)) as gross_amount,
+        cast(if(states.line_count > 0, states.refund_amount, 0) as Decimal(18, 2)) as refund_amount,
+        cast(if(states.line_count > 0, states.gross_amount - states.refund_amount, 0) as Decimal(18, 2)) as net_amount,
+        cast(states.discount_amount as Decimal(18, 2)) as discount_amount,
+        cast(states.tier_discount_amount as Decimal(18, 2)) as tier_discount_amount,
+        if(states.line_count > 0, states.cost_amount, toDecimal128(0, 7)) as cost_amount,
+        cast(states.cost_known_gross_amount as Decimal(18, 2)) as cost_known_gross_amount,
+        toUInt8(states.costed_line_count > 0) as is_cost_known,
+        toUInt8(states.line_count > 0) as is_valid
+    from states
+    -- A refund that arrives before its order waits for it.
+    where states.customer_id is not null
+)
+
+select {{ columns | join(', ') }} from recomputed
+{% if is_incremental() %}
+union all
+{{ untouched_rows(columns) }}
+{% endif %}

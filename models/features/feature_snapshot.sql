@@ -1,0 +1,58 @@
+-- One row per scored customer of the snapshot being built: every feature, side by side. Earlier snapshots are kept in
+-- the snapshots layer. What a source does not deliver is null, never 0.
+{{ config(order_by='customer_id') }}
+
+with customers as (
+    select * from {{ ref('dim_customers') }}
+),
+
+sources as (
+    select
+        (select count() from {{ ref('stg_complaints') }}) > 0 as has_complaints,
+        (select count() from {{ ref('stg_invoices') }}) > 0 as has_invoices,
+        (select countIf(category_id is not null) from {{ ref('dim_products') }}) > 0 as has_categories
+),
+
+category_counts as (
+    select customer_id, count() as category_count_90d
+    from {{ ref('customer_category_spend') }}
+    group by customer_id
+),
+
+final as (
+    select
+        orders.as_of_date as as_of_date,
+        orders.customer_id as customer_id,
+        customers.customer_name as customer_name,
+        customers.business_type as business_type,
+        customers.region_code as region_code,
+        customers.city as city,
+        customers.account_manager_id as account_manager_id,
+        customers.customer_status as customer_status,
+        toUInt32({{ as_of() }} - least(coalesce(customers.registered_on, orders.first_order_date), orders.first_order_date)) as customer_age_days,
+        orders.* except (as_of_date, customer_id),
+
+        if(has_complaints, toNullable(coalesce(complaints.complaint_count_90d, 0)), null) as complaint_count_90d,
+        {{ ratio('complaint_count_90d', 'orders.order_count_90d') }} as complaint_rate_90d,
+
+        toUInt8(customers.credit_term_days > 0 or credit.customer_id is not null) as is_on_credit_terms,
+        {% for column in ['receivable_amount', 'overdue_amount', 'overdue_days_max'] -%}
+        if(has_invoices and is_on_credit_terms = 1, coalesce(credit.{{ column }}, toNullable(0)), null) as {{ column }},
+        {% endfor -%}
+        {{ ratio('overdue_amount', 'receivable_amount') }} as overdue_share,
+        credit.weighted_days_overdue_180d as weighted_days_overdue_180d,
+
+        if(has_categories, toNullable(toUInt32(coalesce(category_counts.category_count_90d, 0))), null) as category_count_90d,
+        products.product_count_90d as product_count_90d,
+        products.new_product_offered_count_180d as new_product_offered_count_180d,
+        products.new_product_tried_count_180d as new_product_tried_count_180d
+    from {{ ref('customer_order_features') }} as orders
+    inner join customers on orders.customer_id = customers.customer_id
+    inner join {{ ref('customer_product_features') }} as products on orders.customer_id = products.customer_id
+    left join {{ ref('customer_complaint_features') }} as complaints on orders.customer_id = complaints.customer_id
+    left join {{ ref('customer_credit_features') }} as credit on orders.customer_id = credit.customer_id
+    left join category_counts on orders.customer_id = category_counts.customer_id
+    cross join sources
+)
+
+select * from final

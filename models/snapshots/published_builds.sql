@@ -1,0 +1,16 @@
+-- One row per as-of date: the build of it that the marts show. Writing this row is the one atomic step that publishes a
+-- snapshot: before it every mart shows the build before, after it every mart shows the new one.
+{{ config(order_by='as_of_date', partition_by='as_of_date') }}
+
+select
+    as_of_date,
+    {{ build_id() }} as build_id,
+    any(snapshots.config_version) as config_version,
+    count() as customer_count
+from {{ ref('customer_tier_snapshots') }} as snapshots
+where as_of_date = {{ as_of() }} and build_id = {{ build_id() }}
+group by as_of_date
+-- depends_on: {{ ref('customer_feature_snapshots') }}
+-- depends_on: {{ ref('tier_distribution_snapshots') }}
+-- depends_on: {{ ref('tier_migration_snapshots') }}
+-- depends_on: {{ ref('tier_value_contribution_snapshots') }}

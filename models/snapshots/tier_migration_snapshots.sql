@@ -1,0 +1,51 @@
+-- One row per pair of dates, build, tier left and tier reached. The later date is the as-of date; the earlier ones are
+-- the stored day before it and the days 7, 30 and 90 days earlier, where stored. Customers who are blocked or closed, and
+-- those without an order for long, are in the states `blocked` and `lapsed`; who was not there yet comes from `new`.
+{{ config(order_by='(from_date, from_tier, to_tier)') }}
+
+with stored as (
+    select distinct as_of_date from {{ ref('customer_tier_states') }} where as_of_date < {{ as_of() }}
+),
+
+from_dates as (
+    select as_of_date
+    from stored
+    where as_of_date in ({{ as_of() }} - 7, {{ as_of() }} - 30, {{ as_of() }} - 90)
+        or as_of_date = (select max(as_of_date) from stored)
+),
+
+before as (
+    select as_of_date, customer_id, migration_state, net_amount_90d
+    from {{ ref('customer_tier_states') }}
+    where as_of_date in (select as_of_date from from_dates)
+),
+
+after as (
+    select from_dates.as_of_date as from_date, states.customer_id as customer_id, states.migration_state as migration_state, states.net_amount_90d as net_amount_90d
+    from {{ ref('customer_tier_states') }} as states
+    cross join from_dates
+    where states.as_of_date = {{ as_of() }}
+),
+
+moves as (
+    select
+        coalesce(before.as_of_date, after.from_date) as from_date,
+        coalesce(before.migration_state, 'new') as from_tier,
+        coalesce(after.migration_state, 'lapsed') as to_tier,
+        coalesce(after.net_amount_90d, toDecimal64(0, 2)) as net_amount
+    from after
+    full outer join before on after.customer_id = before.customer_id and after.from_date = before.as_of_date
+)
+
+select
+    from_date,
+    {{ as_of() }} as as_of_date,
+    {{ as_of() }} as to_date,
+    {{ build_id() }} as build_id,
+    toLowCardinality(moves.from_tier) as from_tier,
+    toLowCardinality(moves.to_tier) as to_tier,
+    count() as customer_count,
+    {{ ratio('count()', 'sum(count()) over (partition by moves.from_date, moves.from_tier)') }} as share_of_from,
+    cast(sum(net_amount) as Decimal(18, 2)) as net_amount_90d
+from moves
+group by from_date, from_tier, to_tier
