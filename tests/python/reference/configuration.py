@@ -1,4 +1,4 @@
-"""What the seeds configure, as plain values: weights, tier ladder, scoring models. The defaults are the shipped seeds."""
+"""What the seeds configure, as plain values: weights, tier ladder, scoring models. Defaults are the shipped seeds."""
 
 from dataclasses import dataclass, field
 

@@ -103,7 +103,9 @@ def _order_ratios(facts: Facts, cents: pd.DataFrame) -> pd.DataFrame:
     last_90 = within(orders, facts.day, 90)
     hundred_orders = _count(last_90, customers) * 100  # cents / (100 * n) rounds once, so exact averages stay exact
     refund_rate = _divide(_per_customer(last_90, "refund", customers), cents["gross_amount_90d"])
-    known_share = _divide(_per_customer(orders, "gross_with_cost", customers), _per_customer(orders, "gross", customers))
+    known_share = _divide(
+        _per_customer(orders, "gross_with_cost", customers), _per_customer(orders, "gross", customers)
+    )
     return pd.DataFrame(
         {
             "average_order_value_90d": _divide(

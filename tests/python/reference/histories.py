@@ -29,7 +29,11 @@ def random_history(seed: int, last_day: date, zone: str, absent: tuple[str, ...]
         "customers": _versions(random, _customers(random, midnight), midnight, _change_customer),
         "products": _versions(random, _products(random, last_day, midnight), midnight, _change_product),
         "categories": pd.DataFrame(
-            {"category_id": range(1, 7), "category_name": list("abcdef"), "updated_at": midnight - pd.Timedelta(days=500)}
+            {
+                "category_id": range(1, 7),
+                "category_name": list("abcdef"),
+                "updated_at": midnight - pd.Timedelta(days=500),
+            }
         ),
     }
     invoices = _invoices(random, last_day, zone)

@@ -70,9 +70,7 @@ def tier_distribution(features: pd.DataFrame, tiers: pd.DataFrame) -> pd.DataFra
     return pd.DataFrame(rows)
 
 
-def tier_value_contribution(
-    features: pd.DataFrame, tiers: pd.DataFrame, configuration: Configuration
-) -> pd.DataFrame:
+def tier_value_contribution(features: pd.DataFrame, tiers: pd.DataFrame, configuration: Configuration) -> pd.DataFrame:
     """Per tier of the ladder, best first: customers, net amount, gross margin, shares, shares summed from the top."""
     rows = []
     for step in configuration.ladder:
@@ -86,7 +84,11 @@ def tier_value_contribution(
             }
         )
     frame = pd.DataFrame(rows)
-    for amount, prefix in (("customer_count", "customer"), ("net_amount", "net_amount"), ("gross_margin", "gross_margin")):
+    for amount, prefix in (
+        ("customer_count", "customer"),
+        ("net_amount", "net_amount"),
+        ("gross_margin", "gross_margin"),
+    ):
         values = frame[amount].astype("float64")
         total = values.sum() if values.notna().any() else np.nan
         frame[f"{prefix}_share"] = values / total if total != 0 else np.nan
