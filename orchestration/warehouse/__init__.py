@@ -1,0 +1,1 @@
+"""The warehouse: connection settings, the client, and the embedded server."""

@@ -1,0 +1,191 @@
+"""Clients of the warehouse: connect to the configured server, starting the embedded one where none answers yet."""
+
+import fcntl
+import http.client
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import clickhouse_connect
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from orchestration.errors import TierhouseError
+from orchestration.warehouse.settings import Settings
+
+START_SECONDS = 60.0
+PROBE_SECONDS = 5.0
+IDENTITY_HEADER = "X-Tierhouse-Home"
+
+
+@dataclass(frozen=True)
+class RunningServer:
+    """What an embedded server wrote about itself into home/warehouse/server.json."""
+
+    pid: int
+    host: str
+    port: int
+
+
+def connect(settings: Settings, **kwargs) -> Client:
+    """A clickhouse-connect client of the warehouse; keyword arguments go to `clickhouse_connect.get_client`.
+
+    Requests run without a server session unless `session_id` is given, so that one client serves several threads.
+    Raises TierhouseError when the warehouse is not reachable or refuses the password."""
+    settings = ensure_running(settings)
+    return _connect(settings, **kwargs)
+
+
+def ensure_running(settings: Settings) -> Settings:
+    """The same settings with the host and port really in use; starts the embedded server when none answers.
+
+    Raises TierhouseError for an unreachable server, a wrong password or a port that something else holds."""
+    if settings.target != "embedded":
+        _connect(settings).close()
+        return settings
+    server = running_server(settings.home)
+    if server is None:
+        server = _start_embedded(settings)
+    found = replace(settings, host=server.host, port=server.port)
+    _connect(found).close()
+    return found
+
+
+def running_server(home: Path) -> RunningServer | None:
+    """The embedded server of this home if one is alive and answers for this home, else None."""
+    try:
+        record = json.loads(server_file(home).read_text())
+        server = RunningServer(int(record["pid"]), str(record["host"]), int(record["port"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return server if _serves(server, home) else None
+
+
+def server_file(home: Path) -> Path:
+    """Where the embedded server of a home says which process it is and where it listens."""
+    return home / "warehouse" / "server.json"
+
+
+def _serves(server: RunningServer, home: Path) -> bool:
+    """Whether the process is alive and answers a ping for this very home (a port may have gone to another server)."""
+    try:
+        os.kill(server.pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    connection = http.client.HTTPConnection(server.host, server.port, timeout=PROBE_SECONDS)
+    try:
+        connection.request("GET", "/ping")
+        answer = connection.getresponse()
+        return answer.status == 200 and answer.headers.get(IDENTITY_HEADER) == home_identity(home)
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def home_identity(home: Path) -> str:
+    """A short name of a home that gives away no path: the device and inode numbers of its warehouse folder."""
+    state = (home / "warehouse").stat()
+    return f"{state.st_dev:x}-{state.st_ino:x}"
+
+
+def _start_embedded(settings: Settings) -> RunningServer:
+    log = settings.home / "logs" / "warehouse.log"
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        (settings.home / "warehouse").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TierhouseError(f"cannot write to {settings.home}: {error.strerror}; set TIERHOUSE_HOME") from None
+    with _start_lock(settings.home):
+        server = running_server(settings.home)
+        if server is not None:
+            return server
+        port = _free_port(settings)
+        command = [sys.executable, "-m", "orchestration.warehouse.serve", "--host", settings.host, "--port", str(port)]
+        environment = os.environ | settings.environment()
+        package_root = str(Path(__file__).resolve().parents[2])
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [package_root, environment.get("PYTHONPATH", "")]))
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                [*command, "--until-idle"],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=environment,
+                cwd=settings.home,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            server = running_server(settings.home)
+            if server is not None:
+                return server
+            if process.poll() is not None:
+                raise TierhouseError(_last_words(log))
+            time.sleep(0.05)
+        process.terminate()
+    raise TierhouseError(f"the embedded warehouse did not answer within {START_SECONDS:.0f} s; see {log}")
+
+
+@contextmanager
+def _start_lock(home: Path) -> Iterator[None]:
+    """One starter at a time: the second command finds the server that the first one started."""
+    with (home / "warehouse" / "start.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _free_port(settings: Settings) -> int:
+    """The configured port, or a free one when the default is taken and nobody asked for it by name."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    for port in (settings.port, 0):
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((settings.host, port))
+            except OSError as error:
+                if settings.port_is_explicit or port == 0:
+                    raise TierhouseError(
+                        f"cannot listen on {settings.host}:{port} ({error.strerror}); set TIERHOUSE_PORT to a free port"
+                    ) from None
+                continue
+            return int(probe.getsockname()[1])
+    raise AssertionError("unreachable: the second round binds or raises")
+
+
+def _last_words(log: Path) -> str:
+    """The line with which a server that could not start said why."""
+    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    said = [line.removeprefix("tierhouse: ") for line in lines if line.startswith("tierhouse: ")]
+    return said[-1] if said else f"the embedded warehouse did not start; see {log}"
+
+
+def _connect(settings: Settings, **kwargs) -> Client:
+    options = {"autogenerate_session_id": False, **kwargs}
+    try:
+        return clickhouse_connect.get_client(
+            host=settings.host,
+            port=settings.port,
+            username=settings.user,
+            password=settings.password,
+            secure=settings.secure,
+            **options,
+        )
+    except ClickHouseError as error:
+        text = str(error)
+        variable = "TIERHOUSE" if settings.target == "embedded" else "CLICKHOUSE"
+        if any(f"code {code}" in text or f"Code: {code}" in text for code in (192, 193, 194, 516)):
+            raise TierhouseError(
+                f"{settings.url} refuses user {settings.user!r}; check {variable}_USER and {variable}_PASSWORD"
+            ) from None
+        reason = text.splitlines()[0] if text else type(error).__name__
+        raise TierhouseError(f"cannot reach the warehouse at {settings.url}: {reason}") from None
