@@ -18,10 +18,10 @@ def differences(mart: pd.DataFrame, reference: pd.DataFrame, name: str) -> list[
     if not mart.index.is_unique:
         found.append(f"{name}: {int(mart.index.duplicated().sum())} rows repeat a key")
         return found
-    for side, rows in (("only in the mart", mart.index.difference(reference.index)),
-                       ("missing in the mart", reference.index.difference(mart.index))):  # fmt: skip
+    extra, missing = mart.index.difference(reference.index), reference.index.difference(mart.index)
+    for rows, fault in ((extra, "only in the mart"), (missing, "missing in the mart")):
         if len(rows):
-            found.append(f"{name}: {len(rows)} rows {side}, e.g. {list(rows[:5])}")
+            found.append(f"{name}: {len(rows)} rows {fault}, e.g. {list(rows[:5])}")
     keys = reference.index.intersection(mart.index)
     for column in reference.columns:
         if column not in mart.columns:

@@ -15,7 +15,7 @@ class Facts:
 
     `orders`: one row per valid order up to `day` (order_id, customer_id, day, gross, refund, net, tier_discount, cost,
     cost_lines, gross_with_cost). `lines`: their lines (order_id, customer_id, day, product_id, category_id, value).
-    The other frames are the live rows of their table. Amounts are cents, days are day numbers.
+    The other frames are the live rows of their table. Amounts are cents, `cost` 10^-7 CNY, days are day numbers.
     """
 
     day: int
@@ -74,7 +74,7 @@ def _lines(live: dict[str, pd.DataFrame], day: int, zone: str) -> pd.DataFrame:
     stated = stated.astype({"line_no": "int64"}).rename(columns={"quantity": "refunded_quantity"})
     lines = lines.merge(stated, on=["order_id", "line_no"], how="left")
     kept = lines["quantity"] - lines["refunded_quantity"].fillna(0)
-    lines["cost"] = round_half_away(multiply(kept, lines["unit_cost"]), 5)
+    lines["cost"] = multiply(kept, lines["unit_cost"])  # with all 7 decimals: rounded once, per customer and window
     return lines
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from .facts import Facts
-from .money import to_decimal
+from .money import round_half_away, to_decimal
 from .tables import as_float, business_days
 
 
@@ -91,7 +91,7 @@ def _order_amounts(facts: Facts, customers: pd.Index) -> pd.DataFrame:
     }
     for label, chosen in (("to_date", orders), ("365d", last_365), ("90d", last_90)):
         has_cost = _per_customer(chosen, "cost_lines", customers) > 0
-        cost = _per_customer(chosen, "cost", customers).where(has_cost)
+        cost = round_half_away(_per_customer(chosen, "cost", customers), 5).where(has_cost)
         amounts[f"cost_{label}"] = cost
         amounts[f"gross_margin_{label}"] = amounts[f"net_amount_{label}"] - cost
     del amounts["cost_90d"]  # not a defined feature, only its margin is

@@ -43,11 +43,11 @@ def test_a_float_means_the_decimal_it_was_written_as():
         to_scaled(pd.Series(["0.005"]), 2)
 
 
-def test_line_values_and_costs_round_line_by_line(june):
+def test_line_values_round_line_by_line_and_costs_once(june):
     # 0.01 + 0.02 (0.015) + 1.01 (1.005) + 1.00 (1.110555 - 0.11); 3.09 (3.085) - 0.01; 0.14 (0.135) + 0.17 (0.165)
     assert june.features.loc[120, "gross_amount_90d"] == Decimal("5.43")
-    # 0.02 (0.015) + 0.67 (0.667665) + 2.51 (2.505) + 0.17 (0.1705)
-    assert june.features.loc[120, "cost_to_date"] == Decimal("3.37")
+    # 0.015 + 0.667665 + 2.505 + 0.1705 = 3.358165
+    assert june.features.loc[120, "cost_to_date"] == Decimal("3.36")
 
 
 def test_windows_leave_out_their_first_day_and_include_the_last(june):

@@ -1,0 +1,39 @@
+# The commands of the project. `make demo` and `make test` set everything up by themselves.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: setup demo test lint bench dev clean
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c "import sys; sys.exit('tierhouse needs Python 3.11 or newer' if sys.version_info < (3, 11) else 0)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: setup
+	@$(BIN)/tierhouse demo
+	@$(BIN)/tierhouse refresh
+
+test: setup lint
+	$(BIN)/pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check orchestration tests benchmarks
+	$(BIN)/mypy
+	$(BIN)/sqlfluff lint models tests/dbt --disable-progress-bar --processes 2
+	$(BIN)/python -m orchestration.project
+	$(BIN)/dg check defs
+
+bench: setup
+	$(BIN)/python -m benchmarks.run
+
+dev: setup
+	$(BIN)/dg dev
+
+clean:
+	rm -rf $(VENV) .tierhouse

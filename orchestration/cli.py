@@ -1,0 +1,179 @@
+"""The command `tierhouse`: parses, calls, prints. Each command ends with numbers, or with one line that says what to do."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from datetime import date, datetime
+from pathlib import Path
+
+# Before any of them is imported: usage statistics stay off.
+os.environ.setdefault("DBT_SEND_ANONYMOUS_USAGE_STATS", "false")
+os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+os.environ.setdefault("DO_NOT_TRACK", "1")
+
+import click
+
+from orchestration.errors import TierhouseError
+from orchestration.warehouse.settings import Settings
+
+
+class _Commands(click.Group):
+    """Shows a failure that a person can act on as one line."""
+
+    def invoke(self, context: click.Context) -> object:
+        try:
+            return super().invoke(context)
+        except TierhouseError as error:
+            click.echo(f"tierhouse: {error}", err=True)
+            sys.exit(1)
+        except KeyboardInterrupt:
+            click.echo("tierhouse: interrupted; what was under way is repaired by the next run", err=True)
+            sys.exit(130)
+
+
+class _Day(click.ParamType):
+    name = "date"
+
+    def convert(self, value: object, param: click.Parameter | None, context: click.Context | None) -> date:
+        if isinstance(value, date):
+            return value
+        try:
+            return datetime.strptime(str(value), "%Y-%m-%d").date()
+        except ValueError:
+            self.fail(f"`{value}` is not a date like 2026-01-31", param, context)
+
+
+DAY = _Day()
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="tierhouse")
+def main() -> None:
+    """Tiers of a distributor's customers, every morning: which one each is in, why, and what to do about it."""
+
+
+@main.command()
+@click.option("--customers", type=click.IntRange(1, 5_000_000), default=1500, show_default=True)
+@click.option("--days", type=click.IntRange(30, 3660), default=240, show_default=True)
+@click.option("--seed", type=int, default=1, show_default=True)
+def demo(customers: int, days: int, seed: int) -> None:
+    """Make a synthetic fresh-food order system and land it."""
+    from orchestration.landing import generator
+    from orchestration.warehouse.client import connect, ensure_running
+
+    settings = ensure_running(Settings.from_environment())
+    started = time.monotonic()
+    report = generator.land_demo(connect(settings, autogenerate_session_id=False), settings, customers=customers, days=days, seed=seed)
+    _print_landing(report, time.monotonic() - started)
+
+
+@main.command()
+@click.argument("directory", type=click.Path(path_type=Path))
+def land(directory: Path) -> None:
+    """Land a folder of files in the landing contract."""
+    from orchestration.landing.files import land_directory
+    from orchestration.lock import writer_lock
+    from orchestration.warehouse.client import connect, ensure_running
+
+    settings = ensure_running(Settings.from_environment())
+    started = time.monotonic()
+    with writer_lock(settings, f"tierhouse land {directory}"):
+        report = land_directory(connect(settings, autogenerate_session_id=False), settings, directory, progress=_show)
+    _print_landing(report, time.monotonic() - started)
+
+
+@main.command()
+@click.option("--as-of", type=DAY, help="The day to bring the warehouse up to. Default: the last complete business day of the data.")
+@click.option("--from", "start", type=DAY, help="First day of a range to rebuild.")
+@click.option("--to", "end", type=DAY, help="Last day of a range to rebuild.")
+@click.option("--full", is_flag=True, help="Make the facts anew from landing instead of from what changed.")
+def refresh(as_of: date | None, start: date | None, end: date | None, full: bool) -> None:
+    """Bring the warehouse up to a day: facts, features, scores, tiers, checks, marts."""
+    from orchestration import refresh as refreshing
+
+    started = time.monotonic()
+    published = None
+    for published in refreshing.refresh(as_of, start, end, full):
+        seconds = time.monotonic() - started
+        click.echo(f"{published.as_of_date}  {published.customer_count:,} customers published, {seconds:.1f} s")
+    if published:
+        _print_tiers(published.as_of_date)
+
+
+@main.command()
+@click.option("--host", help="Address to listen on. Default: TIERHOUSE_HOST or 127.0.0.1.")
+@click.option("--port", type=int, help="Port to listen on. Default: TIERHOUSE_PORT or 18123.")
+@click.option("--path", type=click.Path(path_type=Path), help="Folder of the warehouse. Default: TIERHOUSE_HOME or .tierhouse.")
+def serve(host: str | None, port: int | None, path: Path | None) -> None:
+    """Run the embedded warehouse until it is stopped."""
+    if host:
+        os.environ["TIERHOUSE_HOST"] = host
+    if port is not None:
+        os.environ["TIERHOUSE_PORT"] = str(port)
+    if path:
+        os.environ["TIERHOUSE_HOME"] = str(path)
+    from orchestration.warehouse.serve import serve as run
+
+    run(Settings.from_environment())
+
+
+@main.command()
+@click.argument("statement")
+@click.option("--format", "style", type=click.Choice(["pretty", "csv", "json"]), default="pretty", show_default=True)
+def sql(statement: str, style: str) -> None:
+    """Ask the warehouse."""
+    from clickhouse_connect.driver.exceptions import ClickHouseError
+
+    from orchestration.warehouse.client import connect, ensure_running
+
+    formats = {"pretty": "PrettyCompactMonoBlock", "csv": "CSVWithNames", "json": "JSONEachRow"}
+    client = connect(ensure_running(Settings.from_environment()), autogenerate_session_id=False)
+    try:
+        answer = client.raw_query(statement, fmt=formats[style], settings={"output_format_pretty_color": 0})
+    except ClickHouseError as error:
+        raise TierhouseError(" ".join(str(error).split())) from None
+    sys.stdout.buffer.write(answer)
+
+
+@main.command()
+def doctor() -> None:
+    """Check settings, connections, seeds, versions; say what to do."""
+    from orchestration.doctor import examine
+
+    healthy = True
+    for name, problem in examine():
+        click.echo(f"{'ok  ' if not problem else 'FAIL'} {name}{': ' + problem if problem else ''}")
+        healthy = healthy and not problem
+    if not healthy:
+        raise TierhouseError("mend what is marked FAIL, then run `tierhouse doctor` again")
+
+
+def _show(message: str) -> None:
+    if sys.stderr.isatty():
+        click.echo(f"\r\033[K  {message}", nl=False, err=True)
+
+
+def _print_landing(report: object, seconds: float) -> None:
+    from orchestration.tables import landing_table
+
+    _show("")
+    click.echo(landing_table(report))
+    click.echo(f"landed in {seconds:.1f} s; next: `tierhouse refresh`")
+
+
+def _print_tiers(as_of: date) -> None:
+    from orchestration.tables import tier_table
+    from orchestration.warehouse.client import connect, ensure_running
+
+    settings = ensure_running(Settings.from_environment())
+    click.echo(tier_table(connect(settings, autogenerate_session_id=False), settings, as_of))
+    click.echo(
+        "Next: tierhouse sql \"select customer_id, tier, decision, decision_reason from "
+        f"{settings.database('marts')}.customer_tiers where decision = 'downgraded' limit 10\""
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,35 @@
+"""Python assets: what SQL cannot express. Features in, one table each out, replaced per as-of date."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from orchestration.defs.partitions import daily
+from orchestration.defs.resources import Warehouse
+from orchestration.predictive import store
+from orchestration.predictive.potential import MODEL_VERSION, potential as compute_potential
+from orchestration.progress import report
+
+
+@dg.asset(
+    key=["predictive", "potential"],
+    group_name="predictive",
+    description="One row per scored customer and as-of date: the room to grow and its parts.",
+    deps=[["features", "feature_snapshot"], ["features", "customer_category_spend"], ["seeds", "potential_weights"]],
+    partitions_def=daily(),
+    code_version=MODEL_VERSION,
+    kinds={"python"},
+    retry_policy=dg.RetryPolicy(max_retries=2, delay=10),
+    required_resource_keys={"refresh_run"},
+)
+def potential(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
+    settings = warehouse.settings()
+    client = warehouse.client()
+    as_of = context.partition_key
+    features, spend, weights = store.read_potential_inputs(client, settings, as_of)
+    result = compute_potential(features, spend, weights)
+    store.replace_potential(client, settings, as_of, result, MODEL_VERSION)
+    report("potential", len(result))
+    return dg.MaterializeResult(
+        metadata={"customers": len(result), "without_index": int(result["potential_index"].isna().sum())}
+    )

@@ -1,0 +1,64 @@
+"""What the assets of one refresh share: the warehouse, dbt, and the bookkeeping around a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+from clickhouse_connect.driver.client import Client
+from dagster_dbt import DbtCliResource
+
+from orchestration.landing import repair
+from orchestration.lock import writer_lock
+from orchestration.operations import drop_unpublished_builds, end_run, start_run
+from orchestration.project import PROJECT_DIR, dbt_environment, dbt_executable, target_directory
+from orchestration.warehouse.client import connect, ensure_running
+from orchestration.warehouse.settings import Settings
+
+
+class Warehouse(dg.ConfigurableResource):
+    """The warehouse as the environment names it."""
+
+    def settings(self) -> Settings:
+        """Connection and paths; starts the embedded server where none answers."""
+        return ensure_running(Settings.from_environment())
+
+    def client(self) -> Client:
+        """A new client; sessions are off, so that threads may share it."""
+        return connect(self.settings(), autogenerate_session_id=False)
+
+
+class RefreshRun(dg.ConfigurableResource):
+    """One refresh at a time: holds the writer lock while the run lasts, repairs what an earlier one left, keeps the log.
+
+    Jobs use the in-process executor, so the resource lives as long as the run.
+    """
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[RefreshRun]:
+        settings = ensure_running(Settings.from_environment())
+        client = connect(settings, autogenerate_session_id=False)
+        run = context.dagster_run
+        as_of = run.tags.get("dagster/partition", "") if run else ""
+        if not run or not as_of:
+            yield self
+            return
+        with writer_lock(settings, f"tierhouse refresh --as-of {as_of}"):
+            repair(client, settings)
+            start_run(client, settings, run.run_id, as_of)
+            try:
+                yield self
+            finally:
+                if end_run(client, settings, run.run_id):
+                    drop_unpublished_builds(client, settings)
+
+
+def dbt_resource(settings: Settings) -> DbtCliResource:
+    """dbt as a Dagster resource, on the same target and paths as the command line."""
+    return DbtCliResource(
+        project_dir=str(PROJECT_DIR),
+        profiles_dir=str(PROJECT_DIR),
+        dbt_executable=dbt_executable(),
+        target=settings.target,
+    )

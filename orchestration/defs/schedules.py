@@ -1,0 +1,39 @@
+"""When it runs: every morning for the day before, and on Mondays once from landing anew."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from orchestration.defs.partitions import daily
+
+daily_refresh = dg.define_asset_job(
+    "daily_refresh",
+    selection=dg.AssetSelection.all(),
+    partitions_def=daily(),
+    executor_def=dg.in_process_executor,
+    description="Bring every layer up to the end of one business day and publish the snapshot.",
+)
+
+weekly_refresh = dg.define_asset_job(
+    "weekly_refresh",
+    selection=dg.AssetSelection.all(),
+    partitions_def=daily(),
+    executor_def=dg.in_process_executor,
+    config={"ops": {"dbt_features": {"config": {"full": True}}}},
+    description="The daily refresh of Sunday with the facts made anew from landing, so that no drift lives for longer than a week.",
+)
+
+daily_schedule = dg.build_schedule_from_partitioned_job(daily_refresh, name="daily_at_five", hour_of_day=5, minute_of_hour=0)
+
+
+@dg.schedule(
+    job=weekly_refresh,
+    name="weekly_on_monday",
+    cron_schedule="0 6 * * 1",
+    execution_timezone=daily().timezone,
+    default_status=dg.DefaultScheduleStatus.STOPPED,
+)
+def weekly_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """Sunday, the last complete business day on a Monday morning."""
+    key = daily().get_last_partition_key(context.scheduled_execution_time)
+    return dg.RunRequest(run_key=f"weekly-{key}", partition_key=key)

@@ -1,0 +1,42 @@
+"""What `tierhouse doctor` looks at: versions, settings, seeds, the connection, what has landed and been published."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from importlib import metadata
+
+from orchestration.errors import TierhouseError
+from orchestration.project import PROJECT_DIR
+from orchestration.quality.seeds import check_seeds
+from orchestration.refresh import business_days
+from orchestration.warehouse.client import connect, ensure_running
+from orchestration.warehouse.settings import Settings
+
+_PINNED = {"dbt-core": "1.11", "dbt-clickhouse": "1.10", "chdb": "4.4", "great-expectations": "1."}
+
+
+def examine() -> Iterator[tuple[str, str]]:
+    """Yield (what was checked, what is wrong or ''), most basic first; later checks need the earlier ones."""
+    yield f"Python {sys.version.split()[0]}", "" if sys.version_info >= (3, 11) else "needs 3.11 or newer"
+    for package, wanted in _PINNED.items():
+        found = metadata.version(package)
+        yield f"{package} {found}", "" if found.startswith(wanted) else f"needs {wanted}; run `make setup`"
+    checks: list[tuple[str, Callable[[], object]]] = [
+        ("settings", Settings.from_environment),
+        ("seeds", lambda: check_seeds(PROJECT_DIR / "seeds")),
+        ("warehouse answers", lambda: ensure_running(Settings.from_environment())),
+        ("orders have landed", _landed),
+    ]
+    for name, check in checks:
+        try:
+            check()
+        except TierhouseError as error:
+            yield name, str(error)
+        else:
+            yield name, ""
+
+
+def _landed() -> None:
+    settings = ensure_running(Settings.from_environment())
+    business_days(connect(settings, autogenerate_session_id=False), settings)

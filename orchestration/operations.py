@@ -1,0 +1,92 @@
+"""The log of refreshes, one row per run, in the marts: who ran what, for which day, how it ended.
+
+`load_audit` belongs to landing and `data_quality_results` to quality; the three tables are written by Python, not by dbt.
+"""
+
+from __future__ import annotations
+
+from clickhouse_connect.driver.client import Client
+
+from orchestration.warehouse.settings import Settings
+
+_COLUMNS = """
+    run_id String COMMENT 'Identifier of the run, also the build_id of the snapshot it made',
+    as_of_date Date COMMENT 'Snapshot that the run built',
+    started_at DateTime64(3, 'UTC') COMMENT 'Start of the run',
+    ended_at Nullable(DateTime64(3, 'UTC')) COMMENT 'End of the run; null while it runs',
+    status LowCardinality(String) COMMENT 'running, published, failed, or killed (found dead by a later run)',
+    customer_count Nullable(UInt64) COMMENT 'Customers in the published snapshot',
+    message String COMMENT 'Why the run failed, in one line'
+"""
+
+
+def create_refresh_runs(client: Client, settings: Settings) -> None:
+    """Create `<prefix>_marts.refresh_runs` where it is missing. One row per run."""
+    client.command(f"CREATE DATABASE IF NOT EXISTS {settings.database('marts')}")
+    client.command(
+        f"CREATE TABLE IF NOT EXISTS {_table(settings)} ({_COLUMNS}) ENGINE = MergeTree ORDER BY (started_at, run_id) "
+        "COMMENT 'One row per refresh: when it ran, for which day, how it ended.'"
+    )
+
+
+def start_run(client: Client, settings: Settings, run_id: str, as_of_date: str) -> None:
+    """Write the row of a run that starts, and mark runs that died without an end as killed."""
+    create_refresh_runs(client, settings)
+    table = _table(settings)
+    client.command(
+        f"INSERT INTO {table} SELECT * REPLACE ('killed' AS status, now64(3) AS ended_at, "
+        f"'ended without a word; this run repairs it' AS message) FROM {table} WHERE status = 'running'"
+    )
+    client.command(f"DELETE FROM {table} WHERE status = 'running'")
+    client.command(
+        f"INSERT INTO {table} SELECT {{run_id:String}}, {{as_of:Date}}, now64(3), NULL, 'running', NULL, ''",
+        parameters={"run_id": run_id, "as_of": as_of_date},
+    )
+
+
+def end_run(client: Client, settings: Settings, run_id: str, message: str = "") -> bool:
+    """Write how the run ended: published when the marts show its build, else failed. Returns whether it published."""
+    table = _table(settings)
+    published = f"{settings.database('snapshots')}.published_builds"
+    count = None
+    if int(client.command(f"EXISTS TABLE {published}")):
+        rows = client.query(
+            f"SELECT max(customer_count) FROM {published} WHERE build_id = {{run_id:String}} HAVING count() > 0",
+            parameters={"run_id": run_id},
+        ).result_rows
+        count = rows[0][0] if rows else None
+    status = "failed" if count is None else "published"
+    client.command(
+        f"INSERT INTO {table} SELECT * REPLACE ({{status:String}} AS status, now64(3) AS ended_at, "
+        f"{{count:Nullable(UInt64)}} AS customer_count, {{message:String}} AS message) "
+        f"FROM {table} WHERE run_id = {{run_id:String}} AND status = 'running'",
+        parameters={"run_id": run_id, "status": status, "count": count, "message": message},
+    )
+    client.command(
+        f"DELETE FROM {table} WHERE run_id = {{run_id:String}} AND status = 'running'", parameters={"run_id": run_id}
+    )
+    return count is not None
+
+
+def drop_unpublished_builds(client: Client, settings: Settings) -> None:
+    """Drop partitions of snapshots that no published build uses: replaced builds, and what killed runs left behind."""
+    database = settings.database("snapshots")
+    published = {
+        f"('{as_of}','{build}')"
+        for as_of, build in client.query(f"SELECT as_of_date, build_id FROM {database}.published_builds").result_rows
+    }
+    partitions = client.query(
+        "SELECT DISTINCT table, partition, partition_id FROM system.parts "
+        "WHERE active AND database = {database:String} AND table LIKE '%_snapshots'",
+        parameters={"database": database},
+    ).result_rows
+    for table, partition, partition_id in partitions:
+        if partition not in published:
+            client.command(
+                f"ALTER TABLE {database}.{table} DROP PARTITION ID {{partition_id:String}}",
+                parameters={"partition_id": partition_id},
+            )
+
+
+def _table(settings: Settings) -> str:
+    return f"{settings.database('marts')}.refresh_runs"

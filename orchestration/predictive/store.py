@@ -1,0 +1,65 @@
+"""Reading features for the predictive assets, and replacing one as-of date of their tables in one atomic step."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pyarrow as pa
+from clickhouse_connect.driver.client import Client
+
+from orchestration.errors import TierhouseError
+from orchestration.warehouse.settings import Settings
+
+_FEATURES = (
+    "customer_id, business_type, region_code, order_count_90d, toFloat64(net_amount_90d) AS net_amount_90d, "
+    "toFloat64(net_amount_prior_90d) AS net_amount_prior_90d, days_since_first_order, "
+    "new_product_offered_count_180d, new_product_tried_count_180d"
+)
+
+
+def read_potential_inputs(
+    client: Client, settings: Settings, as_of: str
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, float]]:
+    """Features, category spend and weights for `potential`, of the snapshot that is being built.
+
+    Raises TierhouseError when the features in the warehouse are those of another day.
+    """
+    layer = settings.database("features")
+    features = client.query_df(f"SELECT {_FEATURES} FROM {layer}.feature_snapshot ORDER BY customer_id")
+    days = client.query(f"SELECT DISTINCT toString(as_of_date) FROM {layer}.feature_snapshot").result_rows
+    if days != [(as_of,)]:
+        found = days[0][0] if days else "no day"
+        raise TierhouseError(f"features hold {found}, not {as_of}; run `tierhouse refresh --as-of {as_of}`")
+    spend = client.query_df(
+        f"SELECT customer_id, category_id, toFloat64(spend_90d) AS spend_90d FROM {layer}.customer_category_spend "
+        "ORDER BY customer_id, category_id"
+    )
+    if spend.empty:
+        spend = pd.DataFrame({"customer_id": [], "category_id": [], "spend_90d": []})
+    seed = f"{settings.database('seeds')}.potential_weights"
+    weights = dict(
+        client.query(
+            f"SELECT part, weight FROM {seed} WHERE valid_from = "
+            f"(SELECT max(valid_from) FROM {seed} WHERE valid_from <= {{as_of:Date}})",
+            parameters={"as_of": as_of},
+        ).result_rows
+    )
+    return features, spend, weights
+
+
+def replace_potential(client: Client, settings: Settings, as_of: str, result: pd.DataFrame, model_version: str) -> None:
+    """Make `result` the rows of `as_of` in `<prefix>_predictive.potential`, all at once or not at all."""
+    table = f"{settings.database('predictive')}.potential"
+    incoming = f"{table}_incoming"
+    client.command(f"DROP TABLE IF EXISTS {incoming}")
+    client.command(f"CREATE TABLE {incoming} AS {table}")
+    count = len(result)
+    columns = {
+        "as_of_date": pa.array([pd.Timestamp(as_of).date()] * count, pa.date32()),
+        "customer_id": pa.array(result["customer_id"].to_numpy(), pa.uint64()),
+        "model_version": pa.array([model_version] * count, pa.string()),
+    }
+    for column in result.columns.drop("customer_id"):
+        columns[column] = pa.array(result[column].to_numpy(), pa.float64(), from_pandas=True)
+    client.insert_arrow(incoming, pa.table(columns))
+    client.command(f"ALTER TABLE {table} REPLACE PARTITION {{as_of:Date}} FROM {incoming}", parameters={"as_of": as_of})
+    client.command(f"DROP TABLE {incoming}")

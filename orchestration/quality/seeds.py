@@ -1,0 +1,134 @@
+"""Configuration seeds are judged before anything runs: a broken one stops the refresh with the row that breaks it."""
+
+from __future__ import annotations
+
+import csv
+from collections import defaultdict
+from datetime import date
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+
+from orchestration.errors import TierhouseError
+
+_COMPONENTS = {"score_weights": ("component", {"r", "f", "m", "p"}), "potential_weights": ("part", {"headroom", "growth", "acceptance"})}
+_CHOICES = {
+    ("scoring_models", "normalisation"): {"ratio_to_max", "midrank"},
+    ("scoring_models", "monetary_input"): {"average_order_value", "net_amount"},
+    ("scoring_models", "recency_form"): {"inverse", "half_life"},
+    ("tier_policy", "policy"): {"standards", "score"},
+    ("tier_policy", "required_criteria"): {"1", "2", "3"},
+}
+_MINIMUMS = ["minimum_orders_per_month", "minimum_average_order_value"]
+_MAXIMUMS = ["maximum_lifetime_value_top_share", "maximum_score_top_share"]
+
+Row = dict[str, str]
+
+
+def check_seeds(directory: Path) -> None:
+    """Check every configuration seed in `directory`. Raises TierhouseError naming file, line and fault of the first one."""
+    seeds = {name: _read(directory / f"{name}.csv") for name in (*_COMPONENTS, "scoring_models", "tier_standards", "tier_policy")}
+    for (name, column), choices in _CHOICES.items():
+        for line, row in seeds[name]:
+            if row.get(column) not in choices:
+                _fail(name, line, f"{column} is `{row.get(column)}`, must be one of {', '.join(sorted(choices))}")
+    for name, (column, parts) in _COMPONENTS.items():
+        _check_weights(name, column, parts, seeds[name])
+    _check_ladder(seeds["tier_standards"])
+    _check_unique("tier_policy", [], seeds["tier_policy"])
+    _check_unique("scoring_models", ["scoring_model"], seeds["scoring_models"])
+    _check_models(seeds)
+
+
+def _read(path: Path) -> list[tuple[int, Row]]:
+    """Rows with their line numbers in the file."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            rows = [(reader.line_num, row) for row in reader]
+    except (OSError, UnicodeDecodeError) as error:
+        raise TierhouseError(f"seed {path.name} cannot be read: {error}") from None
+    if not rows:
+        raise TierhouseError(f"seed {path.name} has no row; restore at least one version")
+    for line, row in rows:
+        try:
+            date.fromisoformat(row.get("valid_from") or "")
+        except ValueError:
+            _fail(path.stem, line, f"valid_from is `{row.get('valid_from')}`, must be a date like 2026-01-31")
+    return rows
+
+
+def _versions(rows: list[tuple[int, Row]]) -> dict[str, list[tuple[int, Row]]]:
+    versions = defaultdict(list)
+    for line, row in rows:
+        versions[row["valid_from"]].append((line, row))
+    return versions
+
+
+def _check_unique(name: str, key: list[str], rows: list[tuple[int, Row]]) -> None:
+    seen: dict[tuple[str, ...], int] = {}
+    for line, row in rows:
+        identity = (row["valid_from"], *(row[column] for column in key))
+        if identity in seen:
+            _fail(name, line, f"second row for {' '.join(identity)} (the first is line {seen[identity]}); keep one")
+        seen[identity] = line
+
+
+def _check_weights(name: str, column: str, parts: set[str], rows: list[tuple[int, Row]]) -> None:
+    _check_unique(name, [column], rows)
+    for valid_from, version in _versions(rows).items():
+        line = version[-1][0]
+        for row_line, row in version:
+            if row[column] not in parts:
+                _fail(name, row_line, f"{column} is `{row[column]}`, must be one of {', '.join(sorted(parts))}")
+            if _number(name, row_line, row, "weight") < 0:
+                _fail(name, row_line, f"weight of {row[column]} is negative")
+        missing = parts - {row[column] for _, row in version}
+        if missing:
+            _fail(name, line, f"version {valid_from} has no row for {', '.join(sorted(missing))}")
+        total = sum(_number(name, row_line, row, "weight") for row_line, row in version)
+        if abs(total - 1) > Decimal("1e-9"):
+            _fail(name, line, f"weights of version {valid_from} sum to {total}, must sum to 1")
+
+
+def _check_ladder(rows: list[tuple[int, Row]]) -> None:
+    name = "tier_standards"
+    _check_unique(name, ["tier"], rows)
+    for valid_from, version in _versions(rows).items():
+        steps = sorted(version, key=lambda item: _number(name, item[0], item[1], "tier_rank"))
+        for position, (line, row) in enumerate(steps, start=1):
+            if not row["tier"]:
+                _fail(name, line, "tier has no name")
+            if _number(name, line, row, "tier_rank") != position:
+                _fail(name, line, f"tier_rank of {row['tier']} is {row['tier_rank']}, the ladder of {valid_from} needs {position} here")
+        for (_, better), (line, row) in zip(steps, steps[1:], strict=False):
+            for column in _MINIMUMS:
+                if _number(name, line, row, column) >= _number(name, line, better, column):
+                    _fail(name, line, f"{column} of {row['tier']} must be below that of {better['tier']}: the bounds overlap")
+            for column in _MAXIMUMS:
+                if _number(name, line, row, column) <= _number(name, line, better, column):
+                    _fail(name, line, f"{column} of {row['tier']} must be above that of {better['tier']}: the bounds overlap")
+        line, lowest = steps[-1]
+        for column, bound in [*((column, 0) for column in _MINIMUMS), *((column, 1) for column in _MAXIMUMS)]:
+            if _number(name, line, lowest, column) != bound:
+                _fail(name, line, f"{column} of the lowest tier {lowest['tier']} must be {bound}, or some customers fall into a gap")
+
+
+def _check_models(seeds: dict[str, list[tuple[int, Row]]]) -> None:
+    models = _versions(seeds["scoring_models"])
+    for line, policy in seeds["tier_policy"]:
+        dates = [valid_from for valid_from in models if valid_from <= policy["valid_from"]]
+        known = {row["scoring_model"] for _, row in models[max(dates)]} if dates else set()
+        if policy["scoring_model"] not in known:
+            _fail("tier_policy", line, f"scoring_model `{policy['scoring_model']}` is not in scoring_models on {policy['valid_from']}")
+
+
+def _number(name: str, line: int, row: Row, column: str) -> Decimal:
+    try:
+        return Decimal(row.get(column) or "")
+    except InvalidOperation:
+        _fail(name, line, f"{column} is `{row.get(column)}`, must be a number")
+        raise
+
+
+def _fail(name: str, line: int, fault: str) -> None:
+    raise TierhouseError(f"seed {name}.csv, line {line}: {fault}")

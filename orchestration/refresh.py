@@ -1,0 +1,146 @@
+"""Bring the warehouse up to a day: the Dagster job of the schedule, run in this process, with progress and one clear end."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+from clickhouse_connect.driver.client import Client
+
+from orchestration import progress
+from orchestration.errors import TierhouseError
+from orchestration.landing import repair
+from orchestration.lock import writer_lock
+from orchestration.project import PROJECT_DIR, dbt_environment, ensure_manifest
+from orchestration.quality.seeds import check_seeds
+from orchestration.warehouse.client import connect, ensure_running
+from orchestration.warehouse.settings import Settings
+
+_DAGSTER_YAML = """# Dagster's own state of this warehouse. One refresh at a time; no usage statistics.
+telemetry:
+  enabled: false
+concurrency:
+  runs:
+    max_concurrent_runs: 1
+"""
+
+
+@dataclass(frozen=True)
+class Published:
+    """One published snapshot: its day and how many customers it holds."""
+
+    as_of_date: date
+    customer_count: int
+
+
+def business_days(client: Client, settings: Settings) -> tuple[date, date]:
+    """First and last business date of the landed orders. Raises TierhouseError when nothing has landed."""
+    orders = f"{settings.database('landing')}.orders"
+    if not int(client.command(f"EXISTS TABLE {orders}")):
+        raise TierhouseError("nothing has landed yet; run `tierhouse demo` or `tierhouse land DIR` first")
+    first, last, count = client.query(
+        f"SELECT min(toDate(ordered_at, {{zone:String}})), max(toDate(ordered_at, {{zone:String}})), count() FROM {orders}",
+        parameters={"zone": settings.zone},
+    ).result_rows[0]
+    if not count:
+        raise TierhouseError("no order has landed yet; run `tierhouse demo` or `tierhouse land DIR` first")
+    return first, last
+
+
+def choose_days(
+    first: date, last: date, as_of: date | None = None, start: date | None = None, end: date | None = None
+) -> list[date]:
+    """The as-of dates of a refresh: one day, a range, or by default the last complete business day of the data.
+
+    first and last are the business dates of the earliest and latest order. Raises TierhouseError for a day outside them.
+    """
+    if as_of and (start or end):
+        raise TierhouseError("--as-of names one day, --from and --to a range; give one or the other")
+    if start or end:
+        start, end = start or first, end or max(first, last - timedelta(days=1))
+        if start > end:
+            raise TierhouseError(f"--from {start} is after --to {end}; swap them")
+        days = [start + timedelta(days=offset) for offset in range((end - start).days + 1)]
+    else:
+        # The day of the last order may still be going on, so the day before is the last complete one.
+        days = [as_of or max(first, last - timedelta(days=1))]
+    if days[0] < first:
+        raise TierhouseError(f"as-of date {days[0]} is before the first order ({first}); choose a day from {first} to {last}")
+    if days[-1] > last:
+        raise TierhouseError(f"as-of date {days[-1]} is after the last order ({last}); land newer orders or choose a day up to {last}")
+    return days
+
+
+def refresh(
+    as_of: date | None = None, start: date | None = None, end: date | None = None, full: bool = False
+) -> Iterator[Published]:
+    """Build and publish the snapshot of each day, oldest first; yields each one when it is published.
+
+    full: make the facts anew from landing, not from what changed. Raises TierhouseError with one line when a step fails;
+    the marts then still show what they showed before.
+    """
+    settings = ensure_running(Settings.from_environment())
+    check_seeds(PROJECT_DIR / "seeds")
+    with writer_lock(settings, "tierhouse refresh"):
+        client = connect(settings, autogenerate_session_id=False)
+        repair(client, settings)
+        days = choose_days(*business_days(client, settings), as_of, start, end)
+        os.environ.update(dbt_environment(settings))
+        ensure_manifest(settings)
+        instance = dagster_instance(settings)
+        for position, day in enumerate(days):
+            yield _run(instance, day, full=full and position == 0)
+
+
+def dagster_instance(settings: Settings) -> Any:
+    """The Dagster instance that keeps runs and events under TIERHOUSE_HOME, unless DAGSTER_HOME names another."""
+    import dagster as dg
+
+    home = settings.home / "dagster"
+    if not os.environ.get("DAGSTER_HOME"):
+        home.mkdir(parents=True, exist_ok=True)
+        configuration = home / "dagster.yaml"
+        if not configuration.exists():
+            configuration.write_text(_DAGSTER_YAML, encoding="utf-8")
+        os.environ["DAGSTER_HOME"] = str(home)
+    return dg.DagsterInstance.get()
+
+
+def _run(instance: Any, day: date, full: bool) -> Published:
+    logging.getLogger("dagster").setLevel(logging.CRITICAL)
+    from orchestration.definitions import defs
+
+    job = defs().resolve_job_def("daily_refresh")
+    result = job.execute_in_process(
+        partition_key=day.isoformat(),
+        instance=instance,
+        raise_on_error=False,
+        run_config={
+            "ops": {"dbt_features": {"config": {"full": full}}},
+            "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+        },
+    )
+    progress.finish()
+    if not result.success:
+        raise TierhouseError(f"refresh of {day} failed, the marts are as before: {_reason(result)}")
+    outputs = [event for event in result.get_asset_materialization_events() if event.asset_key.path[-1] == "potential"]
+    return Published(day, int(outputs[0].materialization.metadata["customers"].value))
+
+
+def _reason(result: Any) -> str:
+    """The innermost message of the first step that failed, in one line."""
+    for event in result.all_events:
+        if event.event_type_value in ("STEP_FAILURE", "PIPELINE_FAILURE", "RUN_FAILURE") and event.event_specific_data:
+            failure = getattr(event.event_specific_data, "user_failure_data", None)
+            if failure and failure.description:
+                return " ".join(failure.description.split())
+            error = getattr(event.event_specific_data, "error", None)
+            while error and error.cause:
+                error = error.cause
+            if error:
+                return " ".join(error.message.split())
+    return "no reason given; see `dagster dev`"

@@ -1,0 +1,67 @@
+"""Tables for the terminal: what landed, and who is in which tier."""
+
+from __future__ import annotations
+
+import io
+from datetime import date
+from typing import Any
+
+from clickhouse_connect.driver.client import Client
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from orchestration.warehouse.settings import Settings
+
+
+def landing_table(report: Any) -> str:
+    """Delivered = landed + already there + quarantined, a line per table."""
+    table = _table("table", "delivered", "landed", "already there", "quarantined")
+    for part in report.tables:
+        table.add_row(part.table, *(f"{value:,}" for value in (part.delivered, part.landed, part.already_there, part.quarantined)))
+    return _text(table)
+
+
+def tier_table(client: Client, settings: Settings, as_of: date) -> str:
+    """Customers, sales and margin of each tier on `as_of`, with how many came up and went down."""
+    marts = settings.database("marts")
+    rows = client.query(
+        f"""
+        SELECT any(history.tier_label) AS label, contribution.customer_count, contribution.customer_share,
+            contribution.net_amount, contribution.net_amount_share, contribution.gross_margin_share,
+            countIf(history.decision = 'upgraded'), countIf(history.decision = 'downgraded')
+        FROM {marts}.tier_value_contribution AS contribution
+        LEFT JOIN {marts}.customer_tier_history AS history
+            ON history.as_of_date = contribution.as_of_date AND history.tier = contribution.tier
+        WHERE contribution.as_of_date = {{as_of:Date}}
+        GROUP BY contribution.tier, contribution.tier_rank, contribution.customer_count, contribution.customer_share,
+            contribution.net_amount, contribution.net_amount_share, contribution.gross_margin_share
+        ORDER BY contribution.tier_rank
+        """,
+        parameters={"as_of": as_of},
+    ).result_rows
+    table = _table("tier", "customers", "share", "net sales 90 d", "of sales", "of margin", "upgraded", "downgraded")
+    for label, count, share, net, net_share, margin_share, up, down in rows:
+        table.add_row(
+            label or "-", f"{count:,}", _percent(share), f"{net:,.0f}", _percent(net_share), _percent(margin_share), f"{up:,}", f"{down:,}"
+        )
+    table.title = f"Tiers on {as_of}"
+    return _text(table)
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f} %"
+
+
+def _table(first: str, *others: str) -> Table:
+    table = Table(box=SIMPLE_HEAD, title_justify="left")
+    table.add_column(first)
+    for name in others:
+        table.add_column(name, justify="right")
+    return table
+
+
+def _text(table: Table) -> str:
+    buffer = io.StringIO()
+    Console(file=buffer, width=100).print(table)
+    return buffer.getvalue().rstrip()
