@@ -18,7 +18,6 @@ from pathlib import Path
 import clickhouse_connect
 import pandas as pd
 import pytest
-
 from reference.compare import differences, rank_differences
 from reference.configuration import Configuration
 from reference.histories import random_history
