@@ -20,16 +20,19 @@
     (
         select
             {{ key }},
-            argMax(
-                tuple({{ columns | join(', ') }}, is_deleted),
-                if(known_at < {{ cutoff() }}, 1, -1) * toUnixTimestamp64Milli(known_at)
-            ) as described,
             {% for column in columns -%}
-            described.{{ loop.index }} as {{ column }},
+            described.{{ loop.index }} as {{ column }}{{ ',' if not loop.last }}
             {% endfor -%}
-            described.{{ columns | length + 1 }} as is_deleted
-        from {{ relation }}
-        group by {{ key }}
-        having is_deleted = 0
+        from (
+            select
+                {{ key }},
+                argMax(
+                    tuple({{ columns | join(', ') }}, is_deleted),
+                    if(known_at < {{ cutoff() }}, 1, -1) * toUnixTimestamp64Milli(known_at)
+                ) as described
+            from {{ relation }}
+            group by {{ key }}
+        )
+        where described.{{ columns | length + 1 }} = 0
     )
 {%- endmacro %}

@@ -14,7 +14,7 @@ ordering as (
 )
 
 select
-    coalesce(described.customer_id, ordering.customer_id) as customer_id,
+    assumeNotNull(coalesce(described.customer_id, ordering.customer_id)) as customer_id,
     coalesce(described.customer_name, '') as customer_name,
     coalesce(nullIf(described.business_type, ''), 'unknown') as business_type,
     coalesce(nullIf(described.region_code, ''), 'unknown') as region_code,

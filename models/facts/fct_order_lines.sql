@@ -2,6 +2,7 @@
 -- Amounts are additive over the rows known at one moment (known_from < moment <= known_to) with is_valid = 1; a line of
 -- a cancelled or deleted order, or a deleted line, keeps its row with is_valid = 0, so that no period ever disappears.
 -- Lines whose order header never arrived are not here: landing refuses them.
+-- depends_on: {{ ref('fct_changed_orders') }} {{ ref('stg_orders') }}
 {{ config(
     materialized='incremental',
     incremental_strategy='insert_overwrite',

@@ -2,6 +2,7 @@
 -- (known_from < moment <= known_to) an order has at most one row. Amounts are additive over orders.
 -- net_amount is the order value: lines less refunds known in that period, attributed to the date of the order.
 -- Cancelled and deleted orders, and orders whose lines are all deleted, have is_valid = 0 and amounts of 0.
+-- depends_on: {{ ref('fct_changed_orders') }} {{ ref('stg_orders') }}
 {{ config(
     materialized='incremental',
     incremental_strategy='insert_overwrite',

@@ -35,17 +35,22 @@ moves as (
         coalesce(after.net_amount_90d, toDecimal64(0, 2)) as net_amount
     from after
     full outer join before on after.customer_id = before.customer_id and after.from_date = before.as_of_date
+),
+
+counts as (
+    select from_date, from_tier, to_tier, count() as customer_count, sum(net_amount) as net_amount
+    from moves
+    group by from_date, from_tier, to_tier
 )
 
 select
-    from_date,
+    assumeNotNull(counts.from_date) as from_date,
     {{ as_of() }} as as_of_date,
     {{ as_of() }} as to_date,
     {{ build_id() }} as build_id,
-    toLowCardinality(moves.from_tier) as from_tier,
-    toLowCardinality(moves.to_tier) as to_tier,
-    count() as customer_count,
-    {{ ratio('count()', 'sum(count()) over (partition by moves.from_date, moves.from_tier)') }} as share_of_from,
-    cast(sum(net_amount) as Decimal(18, 2)) as net_amount_90d
-from moves
-group by from_date, from_tier, to_tier
+    toLowCardinality(assumeNotNull(counts.from_tier)) as from_tier,
+    toLowCardinality(assumeNotNull(counts.to_tier)) as to_tier,
+    counts.customer_count as customer_count,
+    {{ ratio('counts.customer_count', 'sum(counts.customer_count) over (partition by counts.from_date, counts.from_tier)') }} as share_of_from,
+    cast(assumeNotNull(net_amount) as Decimal(18, 2)) as net_amount_90d
+from counts

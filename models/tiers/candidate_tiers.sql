@@ -28,32 +28,34 @@ ranked as (
 
 criteria as (
     select
-        ranked.*,
-        scores.total_score as total_score,
-        scores.score_rank as score_rank,
+        ranked.customer_id as customer_id,
+        ranked.orders_per_month as orders_per_month,
+        ranked.average_order_value as average_order_value,
+        ranked.lifetime_value as lifetime_value,
+        ranked.is_lifetime_value_from_revenue as is_lifetime_value_from_revenue,
+        ranked.lifetime_value_top_share as lifetime_value_top_share,
         scores.score_top_share as score_top_share,
-        arrayFirst(step -> ranked.orders_per_month >= step.3 or step.1 = lowest_rank, ladder.steps) as frequency_step,
-        arrayFirst(
-            step -> coalesce(ranked.average_order_value, 0) >= step.4 or step.1 = lowest_rank, ladder.steps
-        ) as order_value_step,
-        arrayFirst(step -> ranked.lifetime_value_top_share <= step.5 or step.1 = lowest_rank, ladder.steps) as lifetime_value_step,
-        arrayFirst(step -> scores.score_top_share <= step.6 or step.1 = lowest_rank, ladder.steps) as score_step,
-        -- The k-th best criterion: the best tier that at least k criteria reach.
-        arraySort([frequency_step.1, order_value_step.1, lifetime_value_step.1])[configuration.required_criteria] as standards_rank,
-        if(configuration.policy = 'score', score_step.1, standards_rank) as candidate_tier_rank,
         configuration.policy as policy,
         configuration.required_criteria as required_criteria,
-        configuration.config_version as config_version
+        configuration.config_version as config_version,
+        ladder.steps as steps,
+        -- The lowest tier takes everyone, whatever its bounds say.
+        arrayFirst(step -> ranked.orders_per_month >= step.3 or step.1 = lowest_rank, steps) as frequency_step,
+        arrayFirst(step -> coalesce(ranked.average_order_value, 0) >= step.4 or step.1 = lowest_rank, steps) as order_value_step,
+        arrayFirst(step -> ranked.lifetime_value_top_share <= step.5 or step.1 = lowest_rank, steps) as lifetime_value_step,
+        arrayFirst(step -> scores.score_top_share <= step.6 or step.1 = lowest_rank, steps) as score_step,
+        -- The k-th best criterion: the best tier that at least k criteria reach.
+        arraySort([frequency_step.1, order_value_step.1, lifetime_value_step.1])[required_criteria] as standards_rank
     from ranked
     cross join ladder
     cross join {{ ref('scoring_configuration') }} as configuration
     inner join {{ ref('customer_scores') }} as scores
-        on ranked.customer_id = scores.customer_id and scores.scoring_model = configuration.scoring_model
+        on ranked.customer_id = scores.customer_id and configuration.scoring_model = scores.scoring_model
 )
 
 select
     {{ as_of() }} as as_of_date,
-    criteria.customer_id as customer_id,
+    customer_id,
     orders_per_month,
     average_order_value,
     lifetime_value,
@@ -64,11 +66,10 @@ select
     order_value_step.2 as order_value_tier,
     lifetime_value_step.2 as lifetime_value_tier,
     score_step.2 as score_tier,
-    ladder.steps[standards_rank].2 as standards_tier,
-    ladder.steps[candidate_tier_rank].2 as candidate_tier,
-    toUInt8(candidate_tier_rank) as candidate_tier_rank,
+    steps[standards_rank].2 as standards_tier,
+    if(policy = 'score', score_tier, standards_tier) as candidate_tier,
+    toUInt8(if(policy = 'score', score_step.1, standards_rank)) as candidate_tier_rank,
     policy,
     required_criteria,
     config_version
 from criteria
-cross join ladder

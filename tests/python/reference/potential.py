@@ -16,12 +16,12 @@ def compute_potential(facts: Facts, features: pd.DataFrame, weights: PotentialWe
     """Predictive columns, indexed like the features; floats, NaN for null."""
     net = features["net_amount_90d"].astype("float64")
     prior = features["net_amount_prior_90d"].astype("float64")
-    headroom = category_headroom(facts, features)
+    headroom = category_headroom(facts, features).round(2)  # money, so whole cents; no half cent can occur here
     potential = pd.DataFrame({"category_headroom_90d": headroom}, index=features.index)
 
-    # A negative net amount (refunds above sales) must not push the share out of [0, 1].
+    # A negative net amount (refunds above sales) must not push the share out of [0, 1]; nothing of nothing is null.
     whole = headroom + net.clip(lower=0)
-    potential["headroom_share"] = (headroom / whole.where(whole > 0)).where(whole > 0, headroom * 0)
+    potential["headroom_share"] = headroom / whole.where(whole > 0)
 
     has_growth = (features["days_since_first_order"] >= 180) & (prior > 0)
     grown = net.clip(lower=0)

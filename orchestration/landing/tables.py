@@ -1,0 +1,111 @@
+"""The tables landing owns in the warehouse: landing, quarantine, load audit, batch journal, and their creation."""
+
+from __future__ import annotations
+
+from clickhouse_connect.driver.client import Client
+
+from orchestration.landing.contract import TABLES, Column, Table
+from orchestration.warehouse.settings import Settings
+
+# Sorted ids and clocks differ little from row to row: their deltas compress tenfold at the speed of LZ4.
+_DELTA = {"UInt64": "CODEC(Delta(8), LZ4)", "UInt32": "CODEC(Delta(4), LZ4)"}
+_CLOCK = "CODEC(Delta(8), LZ4)"
+
+AUDIT_COLUMNS = {
+    "batch_id": ("String", "Batch of the load"),
+    "loaded_at": ("DateTime64(3, 'UTC')", "Load time of the batch, equal to _loaded_at of its rows"),
+    "table_name": ("LowCardinality(String)", "Landing table"),
+    "status": ("LowCardinality(String)", "landed, or refused when too many rows of the batch were bad"),
+    "files": ("Array(String)", "Files delivered, relative to the landed folder"),
+    "delivered": ("UInt64", "Rows in the files"),
+    "landed": ("UInt64", "Rows added to the landing table"),
+    "already_there": ("UInt64", "Rows whose version had landed before, or occurs twice in the files"),
+    "quarantined": ("UInt64", "Rows refused and kept in quarantine"),
+    "held_back": ("UInt64", "Good rows that did not land because the batch was refused; 0 otherwise"),
+    "reasons": ("Map(String, UInt64)", "Refused rows by reason; sums to quarantined"),
+    "seconds": ("Float64", "Time spent on this table"),
+    "rows_per_second": ("Float64", "Delivered rows per second"),
+    "warnings": ("Array(String)", "What was ignored, such as unknown columns"),
+}
+
+
+def create_landing_tables(client: Client, settings: Settings) -> None:
+    """Create every landing and quarantine table of the contract, the load audit and the batch journal where missing.
+
+    Safe to call at any time: existing tables stay as they are.
+    """
+    for layer in ("landing", "quarantine", "incoming", "marts"):
+        client.command(f"CREATE DATABASE IF NOT EXISTS {settings.database(layer)}")
+    for table in TABLES.values():
+        client.command(landing_table(table, f"{settings.database('landing')}.{table.name}"))
+        client.command(quarantine_table(table, f"{settings.database('quarantine')}.{table.name}"))
+    columns = ", ".join(f"{name} {type} COMMENT {quoted(text)}" for name, (type, text) in AUDIT_COLUMNS.items())
+    client.command(
+        f"CREATE TABLE IF NOT EXISTS {settings.database('marts')}.load_audit ({columns}) "
+        "ENGINE = MergeTree ORDER BY (loaded_at, table_name) COMMENT 'One row per load and table.'"
+    )
+    client.command(
+        f"CREATE TABLE IF NOT EXISTS {settings.database('incoming')}.journal ("
+        "batch_id String COMMENT 'Batch', "
+        "loaded_at DateTime64(3, 'UTC') COMMENT 'Load time of the batch', "
+        "step UInt8 COMMENT 'Order of the states of a batch', "
+        "state LowCardinality(String) COMMENT 'judging, then landing or refusing, then landed, refused or dropped', "
+        "report String COMMENT 'From landing or refusing on: the outcome per table as JSON') "
+        "ENGINE = MergeTree ORDER BY (loaded_at, batch_id, step) COMMENT 'One row per state that a batch reached.'"
+    )
+
+
+def landing_table(table: Table, name: str, settings_clause: str = "") -> str:
+    """CREATE TABLE of the landing table, or under another name of a side table whose partitions can be attached to it.
+
+    One batch has one `_loaded_at`, hence one partition: that makes landing a batch one atomic statement per table.
+    """
+    columns = [f"{column.name} {column.full_type} {_codec(table, column)}".rstrip() for column in table.columns]
+    comments = [column.description for column in table.columns]
+    columns += [f"_loaded_at DateTime64(3, 'UTC') {_CLOCK}", "_batch_id LowCardinality(String)"]
+    comments += ["When the batch was loaded; grows from batch to batch", "Batch that delivered the row"]
+    body = ", ".join(f"{column} COMMENT {quoted(text)}" for column, text in _with_comments(columns, comments))
+    return (
+        f"CREATE TABLE IF NOT EXISTS {name} ({body}, INDEX loaded_at_range _loaded_at TYPE minmax GRANULARITY 1) "
+        f"ENGINE = MergeTree PARTITION BY toYYYYMM(_loaded_at) ORDER BY ({', '.join((*table.key, 'updated_at'))}) "
+        f"{settings_clause} COMMENT {quoted(table.description + ' Append-only change log.')}"
+    )
+
+
+def quarantine_table(table: Table, name: str) -> str:
+    """CREATE TABLE of refused rows: every contract column as the text that was delivered, and why it was refused.
+
+    The newest delivery of the same bad row replaces the earlier one, so landing a bad file twice does not double it;
+    `_copy` numbers identical rows within one batch, so that none of them is lost.
+    """
+    columns = ", ".join(f"{column.name} Nullable(String)" for column in table.columns)
+    return (
+        f"CREATE TABLE IF NOT EXISTS {name} ({columns}, "
+        "_reason String COMMENT 'All reasons, separated by semicolons', "
+        "_file LowCardinality(String) COMMENT 'File that delivered the row', "
+        "_row_hash UInt64 COMMENT 'Hash of the delivered texts', "
+        "_copy UInt32 COMMENT 'Number among identical rows of the batch', "
+        "_loaded_at DateTime64(3, 'UTC') COMMENT 'When the batch was loaded', "
+        "_batch_id LowCardinality(String) COMMENT 'Batch that delivered the row') "
+        "ENGINE = ReplacingMergeTree(_loaded_at) ORDER BY (_row_hash, _copy) "
+        f"COMMENT {quoted('Refused rows of ' + table.name + ', as delivered.')}"
+    )
+
+
+def quoted(text: str) -> str:
+    """The text as a SQL string literal."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _codec(table: Table, column: Column) -> str:
+    if column.name == "updated_at" or (column.kind == "time" and not column.nullable):
+        return _CLOCK
+    return _DELTA.get(column.type, "") if column.name == table.key[0] else ""
+
+
+def _with_comments(columns: list[str], comments: list[str]) -> list[tuple[str, str]]:
+    """Pair columns with comments; ClickHouse wants COMMENT before CODEC, so the codec is moved behind it."""
+    pairs = []
+    for column, comment in zip(columns, comments, strict=True):
+        pairs.append((column, comment))
+    return pairs

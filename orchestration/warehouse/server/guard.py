@@ -1,0 +1,77 @@
+"""What clients may not ask of the engine in this process: the files and programs of the server's machine.
+
+The engine itself refuses the grant FILE (see engine.py), which covers file(), File tables, url('file:'), dictionaries
+and backups. Here are the ways around that grant: clauses the in-process client handles, and functions it does not cover."""
+
+import re
+
+from orchestration.warehouse.server.errors import ServerError
+from orchestration.warehouse.server.statement import Statement, Token
+
+_FUNCTIONS = frozenset(
+    b"arrowstream catboostevaluate complex_key_ssd_cache deltalakelocal deltalakelocalcluster eval executable"
+    b" executablepool file filecluster filelog filesystem hudilocal iceberglocal iceberglocalcluster modelevaluate"
+    b" paimonlocal paimonlocalcluster python sqlite ssd_cache".split()
+)
+_ENGINES = frozenset(
+    b"backup deltalakelocal executable executablepool file filelog filesystem iceberglocal paimonlocal python sqlite".split()
+)
+# Settings that name files of the server to read or to write.
+_SETTINGS = frozenset(
+    b"format_schema format_template_resultset format_template_row input_format_record_errors_file_path"
+    b" output_format_schema".split()
+)
+_SETTING_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
+
+
+def refuse_files_of_the_server(statement: Statement) -> None:
+    """Raise ServerError 497 (ACCESS_DENIED) for a statement that reaches into the server's disk or runs a program."""
+    tokens = statement.tokens
+    for place, token in enumerate(tokens):
+        following = tokens[place + 1] if place + 1 < len(tokens) else None
+        name = token.identifier
+        if name is None:
+            continue
+        if token.upper == b"INTO" and following and following.upper == b"OUTFILE":
+            _refuse("INTO OUTFILE")
+        if token.upper == b"FROM" and following and following.upper == b"INFILE":
+            _refuse("FROM INFILE")
+        if token.upper == b"FROM" and following and following.kind == "string" and statement.kind == b"ATTACH":
+            _refuse("ATTACH ... FROM")
+        if name in _FUNCTIONS and following and following.text == b"(" and not _is_new_table(statement, place):
+            _refuse(f"{name.decode()}()")
+        if token.upper == b"APPLY":
+            applied = [later.identifier for later in tokens[place + 1 : place + 3]]
+            if any(candidate in _FUNCTIONS for candidate in applied):
+                _refuse("a function that reads files")
+        if token.upper == b"ENGINE":
+            named = [later for later in tokens[place + 1 : place + 3] if later.text != b"="]
+            if named and named[0].identifier in _ENGINES:
+                _refuse(f"the engine {named[0].text.decode('utf-8', 'replace')}")
+        if name in _SETTINGS and following and following.text == b"=":
+            _refuse(f"the setting {name.decode()}")
+
+
+def check_setting(name: str) -> None:
+    """Raise ServerError for a setting of a request that is no setting's name (115) or names a server's file (497)."""
+    if not _SETTING_NAME.fullmatch(name):
+        raise ServerError(115, "UNKNOWN_SETTING", "Setting has an invalid name.")
+    if name.lower().encode() in _SETTINGS:
+        _refuse(f"the setting {name}")
+
+
+def _is_new_table(statement: Statement, place: int) -> bool:
+    """A table that merely bears such a name, with its columns behind it: INSERT INTO file (a), CREATE TABLE file (a)."""
+    tokens: tuple[Token, ...] = statement.tokens
+    while place >= 2 and tokens[place - 1].text == b".":
+        place -= 2
+    before = tokens[place - 1].upper if place else b""
+    if statement.kind == b"INSERT":
+        return before == b"INTO" or (before == b"TABLE" and place <= 3)
+    return statement.kind == b"CREATE" and place <= 8 and before in (b"TABLE", b"EXISTS", b"VIEW", b"DICTIONARY")
+
+
+def _refuse(what: str) -> None:
+    raise ServerError(
+        497, "ACCESS_DENIED", f"Not enough privileges. This server does not give clients access to its files: {what}."
+    )

@@ -1,0 +1,221 @@
+"""Reading of one SQL statement, as bytes, without parsing it: its tokens, its kind, its FORMAT, where its data begin."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from orchestration.warehouse.server.errors import ServerError
+
+# The engine's own lexer also skips these blanks of Unicode; a guard that did not could be slipped past with one.
+_BLANK = rb"""(?:[\s\0]|\xc2[\x80-\xa0]|\xe1\x9a\x80|\xe1\xa0\x8e|\xe2\x80[\x80-\x8f\xa8-\xaf]|\xe2\x81[\x9f-\xaf]
+|\xe3\x80\x80|\xef\xbb\xbf)+"""
+_TOKEN = re.compile(
+    rb"(?P<blank>" + _BLANK.replace(b"\n", b"") + rb"|--[^\n]*|\#[\ !][^\n]*)"
+    rb"|(?P<comment>/\*)"
+    rb"|(?P<string>'(?:[^'\\]|\\.|'')*'|\xe2\x80\x98(?:(?!\xe2\x80\x99).)*\xe2\x80\x99)"
+    rb"|(?P<heredoc>\$(?P<tag>\w*)\$.*?\$(?P=tag)\$)"
+    rb"|(?P<quoted>`(?:[^`\\]|\\.|``)*`|\"(?:[^\"\\]|\\.|\"\")*\"|\xe2\x80\x9c(?:(?!\xe2\x80\x9d).)*\xe2\x80\x9d)"
+    rb"|(?P<word>[A-Za-z0-9_][A-Za-z0-9_$]*)"
+    rb"|(?P<open>['`\"])"
+    rb"|(?P<symbol>.)",
+    re.DOTALL,
+)
+_COMMENT_EDGE = re.compile(rb"/\*|\*/")
+_ESCAPE = re.compile(rb"\\x([0-9A-Fa-f]{2})|\\(.)|``|\"\"", re.DOTALL)
+_CONTROL_CHARACTERS = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"0": b"\0", b"a": b"\a", b"v": b"\v"}
+_RESULT_KINDS = frozenset(
+    {b"SELECT", b"WITH", b"SHOW", b"DESCRIBE", b"DESC", b"EXISTS", b"EXPLAIN", b"CHECK", b"KILL", b"FROM", b"VALUES", b"("}
+)
+
+
+@dataclass(frozen=True)
+class Token:
+    """One word, quoted identifier, string or symbol, with its place in the statement. `text` is raw."""
+
+    kind: str
+    text: bytes
+    start: int
+    end: int
+
+    @property
+    def upper(self) -> bytes:
+        """A keyword's spelling for comparison; other tokens give their text."""
+        return self.text.upper() if self.kind == "word" else self.text
+
+    @property
+    def identifier(self) -> bytes | None:
+        """The name this token stands for, escapes resolved, lower case; None for strings and symbols."""
+        if self.kind == "word":
+            return self.text.lower()
+        if self.kind == "quoted":
+            edge = 3 if self.text.startswith(b"\xe2") else 1
+            return _ESCAPE.sub(_unescape, self.text[edge:-edge]).lower()
+        return None
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A statement without its inline data. `data_start` is where inline data begin in the text it was read from, None
+    without any; `input_call` the span of an `input(...)` table function that reads them; `format_token` the token FORMAT."""
+
+    text: bytes
+    tokens: tuple[Token, ...] = field(repr=False)
+    kind: bytes
+    format_name: str | None = None
+    format_token: Token | None = None
+    data_start: int | None = None
+    input_call: tuple[int, int] | None = None
+
+    @property
+    def has_result(self) -> bool:
+        """Whether clients get a result set, be it without rows."""
+        return self.kind in _RESULT_KINDS
+
+    @property
+    def is_select(self) -> bool:
+        """Whether the engine can hand out the rows block by block."""
+        return self.kind in (b"SELECT", b"WITH", b"FROM", b"(")
+
+    def mentions(self, name: bytes) -> bool:
+        """Whether a word or quoted identifier (lower case) occurs outside of strings and comments."""
+        return any(token.identifier == name for token in self.tokens)
+
+
+def _unescape(match: re.Match[bytes]) -> bytes:
+    if match[1]:
+        return bytes.fromhex(match[1].decode())
+    if match[2]:
+        return _CONTROL_CHARACTERS.get(match[2], match[2])
+    return match[0][:1]
+
+
+def tokenize(text: bytes) -> Iterator[Token]:
+    """Significant tokens of a statement. Raises ServerError 62 for a string, quote or comment without its end."""
+    position = 0
+    while position < len(text):
+        match = _TOKEN.match(text, position)
+        assert match is not None
+        kind = match.lastgroup if match.lastgroup != "tag" else "heredoc"
+        position = match.end()
+        if kind == "comment":
+            position = _comment_end(text, position)
+        elif kind == "open":
+            raise ServerError(62, "SYNTAX_ERROR", f"Syntax error: failed at position {match.start() + 1}: quote is not closed.")
+        elif kind != "blank":
+            assert kind is not None
+            yield Token("string" if kind == "heredoc" else kind, match[0], match.start(), position)
+
+
+def _comment_end(text: bytes, position: int) -> int:
+    depth = 1
+    while depth:
+        edge = _COMMENT_EDGE.search(text, position)
+        if edge is None:
+            raise ServerError(62, "SYNTAX_ERROR", f"Syntax error: failed at position {position}: comment is not closed.")
+        depth += 1 if edge[0] == b"/*" else -1
+        position = edge.end()
+    return position
+
+
+def read_statement(text: bytes) -> Statement:
+    """Read a statement that stands alone or is followed by inline data, as the body of an INSERT carries them."""
+    reader = _Reader(text)
+    reader.read()
+    return reader.statement()
+
+
+class _Reader:
+    """The one pass over the tokens; stops at inline data, which are bytes and no SQL."""
+
+    def __init__(self, text: bytes):
+        self.text = text
+        self.tokens: list[Token] = []
+        self.kind = b""
+        self.data_start: int | None = None
+        self.data_format: str | None = None
+        self.data_token: Token | None = None
+        self.input_call: tuple[int, int] | None = None
+        self._input_depth: int | None = None
+
+    def read(self) -> None:
+        depth = 0
+        insert_selects = False
+        table_is_next = False
+        for token in tokenize(self.text):
+            previous = self.tokens[-1] if self.tokens else None
+            self.tokens.append(token)
+            if not self.kind:
+                self.kind = token.upper
+                continue
+            if token.kind == "symbol":
+                depth += {b"(": 1, b")": -1}.get(token.text, 0)
+                self._follow_input(token, previous, depth)
+            if self.kind != b"INSERT" or depth:
+                continue
+            assert previous is not None
+            if previous.upper in (b"INSERT", b"INTO", b"TABLE", b"FUNCTION", b".") and token.upper not in (
+                b"INTO", b"TABLE", b"FUNCTION",
+            ):  # fmt: skip
+                table_is_next = False
+                continue
+            if token.upper in (b"SELECT", b"WITH", b"FROM") and not table_is_next:
+                insert_selects = True
+            if token.upper == b"VALUES" and not insert_selects:
+                self._data_begin(token, token, "Values", token.end)
+                return
+            if previous.upper == b"FORMAT" and token.kind in ("word", "quoted") and not self._infile():
+                if not insert_selects or self.input_call is not None:
+                    name = token.text.strip(b'`"').decode("utf-8", "replace")
+                    self._data_begin(token, previous, name, _data_after_format(self.text, token.end))
+                    return
+
+    def _infile(self) -> bool:
+        return any(token.upper == b"INFILE" for token in self.tokens)
+
+    def _follow_input(self, token: Token, previous: Token | None, depth: int) -> None:
+        if token.text == b"(" and self.kind == b"INSERT" and previous is not None and previous.identifier == b"input":
+            self._input_depth = depth
+            self.input_call = (previous.start, -1)
+        elif token.text == b")" and self._input_depth is not None and depth < self._input_depth and self.input_call:
+            self.input_call = (self.input_call[0], token.end)
+            self._input_depth = None
+
+    def _data_begin(self, last: Token, format_token: Token, name: str, data_start: int) -> None:
+        self.data_format, self.data_token, self.data_start = name, format_token, data_start
+
+    def statement(self) -> Statement:
+        if not self.tokens:
+            raise ServerError(62, "SYNTAX_ERROR", "Empty query.")
+        if self.data_start is not None:
+            end = self.tokens[-1].end
+            return Statement(
+                self.text[:end], tuple(self.tokens), self.kind, self.data_format, self.data_token, self.data_start,
+                self.input_call,
+            )  # fmt: skip
+        tokens = self.tokens
+        while len(tokens) > 1 and tokens[-1].text == b";":
+            tokens = tokens[:-1]
+        format_token, name = _format_clause(tokens)
+        return Statement(self.text[: tokens[-1].end], tuple(tokens), self.kind, name, format_token)
+
+
+def _data_after_format(text: bytes, position: int) -> int:
+    """Data begin behind blanks on the line of FORMAT and one line end: nothing more is skipped, for data are bytes."""
+    while text[position : position + 1] in (b" ", b"\t", b"\f"):
+        position += 1
+    if text[position : position + 1] == b"\r":
+        position += 1
+    if text[position : position + 1] == b"\n":
+        position += 1
+    return position
+
+
+def _format_clause(tokens: list[Token]) -> tuple[Token | None, str | None]:
+    """The FORMAT clause at the end of a statement: its keyword's token and the name as written."""
+    for place in range(len(tokens) - 2, 0, -1):
+        if tokens[place].upper == b"FORMAT" and tokens[place + 1].kind in ("word", "quoted"):
+            rest = tokens[place + 2 :]
+            if not rest or rest[0].upper == b"SETTINGS":
+                return tokens[place], tokens[place + 1].text.strip(b'`"').decode("utf-8", "replace")
+            return None, None
+    return None, None
