@@ -140,7 +140,6 @@ class _Reader:
     def read(self) -> None:
         depth = 0
         insert_selects = False
-        table_is_next = False
         for token in tokenize(self.text):
             previous = self.tokens[-1] if self.tokens else None
             self.tokens.append(token)
@@ -156,9 +155,8 @@ class _Reader:
             if previous.upper in (b"INSERT", b"INTO", b"TABLE", b"FUNCTION", b".") and token.upper not in (
                 b"INTO", b"TABLE", b"FUNCTION",
             ):  # fmt: skip
-                table_is_next = False
                 continue
-            if token.upper in (b"SELECT", b"WITH", b"FROM") and not table_is_next:
+            if token.upper in (b"SELECT", b"WITH", b"FROM"):
                 insert_selects = True
             if token.upper == b"VALUES" and not insert_selects:
                 self._data_begin(token, token, "Values", token.end)

@@ -1,0 +1,265 @@
+"""The engine in this process: its configuration, its handles, and the two ways to get rows out of it piece by piece."""
+
+import contextlib
+import os
+import re
+import threading
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+import chdb  # noqa: F401  (loads the engine's library that _chdb needs)
+from chdb import _chdb
+
+from orchestration.warehouse.server.errors import ServerError, from_engine
+
+GIBIBYTE = 1 << 30
+# A setting nothing here uses; it carries the client's query_id into the engine's process list and query log, because
+# the engine in process picks its own ids. (log_comment would do, but belongs to the clients.)
+QUERY_ID_SETTING = "promql_table"
+# Where the engine puts the overlay that answers table names with files of the disk; dropped as soon as it exists.
+_OVERLAY = "_files_of_the_disk"
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# Defaults of a server rather than of a local tool.
+_HANDLE_SETTINGS = {"implicit_select": "0", "allow_introspection_functions": "0"}
+
+
+@dataclass
+class Progress:
+    """What a query has read and written so far, in rows and bytes."""
+
+    read_rows: int = 0
+    read_bytes: int = 0
+    written_rows: int = 0
+    written_bytes: int = 0
+    result_rows: int = 0
+
+    def add(self, result, is_insert: bool = False) -> None:
+        """Take over the counters of an engine result; those of a stream's pieces are per piece."""
+        self.read_rows += result.storage_rows_read()
+        self.read_bytes += result.storage_bytes_read()
+        self.written_rows += result.rows_written()
+        self.written_bytes += result.bytes_written()
+        self.result_rows += 0 if is_insert else result.rows_read()
+
+
+class Handle:
+    """One connection to the engine with its own current database, settings and temporary tables. Not for two threads at
+    once. Every method raises ServerError."""
+
+    def __init__(self, connection):
+        self._connection = connection
+
+    def close(self) -> None:
+        """Let go of the handle, its settings and its temporary tables."""
+        self._connection.close()
+
+    def query(self, sql: bytes, output_format: str = "TSV", parameters: dict[str, str] | None = None, hidden=()):
+        """Run one statement to its end; the result object holds rows and counters."""
+        try:
+            return self._connection.query(sql, output_format, params=parameters or {})
+        except (RuntimeError, UnicodeDecodeError, ValueError) as error:
+            raise from_engine(error, hidden) from None
+
+    def value(self, sql: bytes, parameters: dict[str, str] | None = None) -> str:
+        """The only value of a query, raw."""
+        return self.query(sql, "TSVRaw", parameters).bytes().removesuffix(b"\n").decode("utf-8", "replace")
+
+    def set(self, settings: dict[str, str]) -> None:
+        """Change settings for everything this handle runs from now on."""
+        if settings:
+            clauses = [f"`{name}` = {quote(value)}" for name, value in settings.items()]
+            self.query(("SET " + ", ".join(clauses)).encode("utf-8", "surrogateescape"))
+
+    def use(self, database: str) -> None:
+        """Change the current database."""
+        self.query(f"USE {quote_identifier(database)}".encode("utf-8", "surrogateescape"))
+
+    def blocks(self, sql: bytes, output_format: str, parameters: dict[str, str], progress: Progress) -> Iterator[bytes]:
+        """Rows of a SELECT as they are made, block by block; only for formats whose pieces simply join."""
+        try:
+            stream = self._connection.send_query(sql, output_format, params=parameters)
+        except (RuntimeError, UnicodeDecodeError, ValueError) as error:
+            raise from_engine(error) from None
+        done = False
+        try:
+            while True:
+                try:
+                    piece = self._connection.streaming_fetch_result(stream)
+                except (RuntimeError, UnicodeDecodeError) as error:
+                    done = True
+                    raise from_engine(error) from None
+                if piece is None:
+                    break
+                progress.add(piece)
+                data = piece.bytes()
+                if piece.rows_read() == 0 and not data:
+                    break
+                if data:
+                    yield data
+            done = True
+        finally:
+            if not done:
+                with contextlib.suppress(RuntimeError):
+                    self._connection.streaming_cancel_query(stream)
+
+    def piped(self, sql: bytes, output_format: str, parameters: dict[str, str], progress: Progress) -> Iterator[bytes]:
+        """What a statement with INTO OUTFILE writes, in any format, in pieces of up to a megabyte while it runs.
+        `sql` holds the clause with the name of the file still to be filled in, as b"%(path)s"."""
+        reading, writing = os.pipe()
+        path = f"/dev/fd/{writing}".encode()
+        failures: list[ServerError] = []
+
+        def run() -> None:
+            try:
+                progress.add(self.query(sql.replace(b"%(path)s", path, 1), output_format, parameters))
+            except ServerError as error:
+                failures.append(error)
+            finally:
+                os.close(writing)
+
+        runner = threading.Thread(target=run, name="piped-query")
+        runner.start()
+        try:
+            while data := os.read(reading, 1 << 20):
+                yield data
+        finally:
+            os.close(reading)
+            runner.join()
+        if failures:
+            raise failures[0]
+
+    def classify(self, sql: bytes) -> tuple[str, int]:
+        """The class of a statement as the parser sees it (READ_ONLY, MUTATING, CONTROL, ...) and how many there are;
+        UNKNOWN and 0 where it does not parse."""
+        try:
+            found = self._connection.classify_query(sql)
+        except (RuntimeError, UnicodeDecodeError, ValueError, TypeError) as error:
+            raise from_engine(error) from None
+        return found["query_class"].name, found["statement_count"]
+
+
+class Engine:
+    """The one engine of the process, on the data folder below `folder`."""
+
+    def __init__(self, folder: Path, memory_bytes: int):
+        self.folder = folder
+        data = folder / "data"
+        _prepare_default_database(data)
+        for name in ("users.xml", "config.xml"):
+            text = _USERS if name == "users.xml" else _configuration(folder, memory_bytes)
+            _write_private(folder / name, text)
+        self._address = f"file:{data}?config-file={folder / 'config.xml'}"
+        _chdb.set_signal_handlers_enabled(0)
+        # The engine lives as long as a handle is open, and a connection string is read by the first one only.
+        self._keeper = self._connect()
+        self._keeper.query(f"DROP DATABASE IF EXISTS {_OVERLAY}".encode())
+        self.version = self._keeper.value(b"SELECT version()")
+        self.timezone = self._keeper.value(b"SELECT timezone()")
+
+    def open(self) -> Handle:
+        """A fresh handle: default database, default settings, no temporary tables. Costs about a millisecond."""
+        return self._connect()
+
+    def kill(self, query_mark: str) -> None:
+        """End the query that carries this mark (see QUERY_ID_SETTING), if it still runs. Does not wait for its end."""
+        handle = self._connect()
+        try:
+            where = f"Settings['{QUERY_ID_SETTING}'] = {{mark:String}}"
+            with contextlib.suppress(ServerError):
+                handle.query(f"KILL QUERY WHERE {where} ASYNC".encode(), parameters={"mark": escape_parameter(query_mark)})
+        finally:
+            handle.close()
+
+    def close(self) -> None:
+        """Shut the engine down once the last handle is closed."""
+        self._keeper.close()
+
+    def _connect(self) -> Handle:
+        try:
+            handle = Handle(_chdb.connect(self._address))
+        except RuntimeError as error:
+            raise from_engine(error, (str(self.folder),)) from None
+        handle.set(_HANDLE_SETTINGS)
+        return handle
+
+
+def quote(text: str) -> str:
+    """A string literal."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def quote_identifier(name: str) -> str:
+    """A quoted identifier."""
+    return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
+
+
+def escape_parameter(text: str) -> str:
+    """A text as the engine wants the value of a String parameter: escaped as in TSV."""
+    return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r").replace("\0", "\\0")
+
+
+def _prepare_default_database(data: Path) -> None:
+    """Make `default` a plain database. Left alone the engine makes it an overlay that also serves files of the disk as
+    tables; it also looks at the link metadata/default to find that overlay's tables, so the link must go each time."""
+    metadata = data / "metadata"
+    metadata.mkdir(parents=True, exist_ok=True)
+    link = metadata / "default"
+    if link.is_symlink():
+        link.unlink()
+    definition = metadata / "default.sql"
+    if not definition.exists():
+        identity = str(uuid.uuid4())
+        (data / "store" / identity[:3] / identity).mkdir(parents=True)
+        partial = metadata / "default.sql.tmp"
+        partial.write_text(f"ATTACH DATABASE default UUID '{identity}' ENGINE = Atomic\n")
+        partial.replace(definition)
+
+
+def _write_private(path: Path, text: str) -> None:
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text)
+
+
+def _configuration(folder: Path, memory_bytes: int) -> str:
+    spill = memory_bytes // 3
+    users = escape(str(folder / "users.xml"))
+    return f"""<clickhouse>
+  <max_server_memory_usage>{memory_bytes}</max_server_memory_usage>
+  <default_database>{_OVERLAY}</default_database>
+  <timezone>UTC</timezone>
+  <users_config>{users}</users_config>
+  <user_directories><users_xml><path>{users}</path></users_xml></user_directories>
+  <user_files_path>{escape(str(folder / "no_files"))}/</user_files_path>
+  <format_schema_path>{escape(str(folder / "no_files"))}/</format_schema_path>
+  <query_log>
+    <database>system</database><table>engine_query_log</table>
+    <flush_interval_milliseconds>2000</flush_interval_milliseconds>
+    <engine>ENGINE = MergeTree ORDER BY event_time TTL event_date + INTERVAL 3 DAY</engine>
+  </query_log>
+  <profiles><default>
+    <max_bytes_before_external_group_by>{spill}</max_bytes_before_external_group_by>
+    <max_bytes_before_external_sort>{spill}</max_bytes_before_external_sort>
+  </default></profiles>
+</clickhouse>
+"""
+
+
+# Everything but the grants FILE (tables and functions over files of the machine) and SYSTEM SHUTDOWN.
+_USERS = """<clickhouse>
+  <users><default>
+    <password></password>
+    <profile>default</profile><quota>default</quota>
+    <networks><ip>::/0</ip></networks>
+    <grants>
+      <query>GRANT ALL ON *.* WITH GRANT OPTION</query>
+      <query>REVOKE FILE ON *.*</query>
+      <query>REVOKE SYSTEM SHUTDOWN ON *.*</query>
+    </grants>
+  </default></users>
+  <profiles><default/></profiles>
+  <quotas><default/></quotas>
+</clickhouse>
+"""

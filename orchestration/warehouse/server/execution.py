@@ -1,0 +1,331 @@
+"""Running one request in the engine: its handle and settings, its statement rewritten where the layer must, its rows."""
+
+import contextlib
+import re
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from orchestration.warehouse.server.engine import (
+    QUERY_ID_SETTING,
+    Engine,
+    Handle,
+    Progress,
+    escape_parameter,
+    quote,
+    quote_identifier,
+)
+from orchestration.warehouse.server.errors import ServerError, from_engine
+from orchestration.warehouse.server.guard import check_setting, refuse_files_of_the_server
+from orchestration.warehouse.server.request import ExternalTable, Request
+from orchestration.warehouse.server.sessions import Session, Sessions, read_timeout
+from orchestration.warehouse.server.statement import Statement, Token, read_statement
+
+# Formats without head, foot and separators between rows: their blocks can be joined as they come.
+_JOINABLE_FORMATS = frozenset(
+    "tabseparated tsv tabseparatedraw tsvraw raw csv tskv native rowbinary jsoneachrow jsonlines ndjson"
+    " jsoncompacteachrow jsonstringseachrow jsoncompactstringseachrow lineasstring rawblob msgpack".split()
+)
+# What breaks joining: rows behind the rows, or a frame around all of them.
+_UNJOINABLE_WORDS = (b"totals", b"extremes", b"output_format_json_array_of_rows")
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_READONLY_MESSAGE = (
+    "Cannot execute query in readonly mode. For queries over HTTP, method GET implies readonly."
+    " You should use method POST for modifying queries."
+)
+
+
+@dataclass
+class Execution:
+    """One request while it runs. `chunks` drives it, in any thread but one at a time; `cancel` may come from another."""
+
+    engine: Engine
+    sessions: Sessions
+    request: Request
+    user: str
+    readonly: bool
+    progress: Progress = field(default_factory=Progress)
+    format: str | None = None
+    timezone: str = ""
+    mark: str = ""
+    started: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self.mark = f"{self.request.query_id}\n{uuid.uuid4()}"
+        self.timezone = self.engine.timezone
+        self._cancelled = threading.Event()
+
+    @property
+    def statement(self) -> Statement:
+        assert self.request.statement is not None
+        return self.request.statement
+
+    def cancel(self) -> None:
+        """End the query: the client has gone."""
+        self._cancelled.set()
+        self.engine.kill(self.mark)
+
+    def summary(self) -> dict[str, str]:
+        """X-ClickHouse-Summary as far as it is known; numbers are strings there."""
+        progress = self.progress
+        numbers = {
+            "read_rows": progress.read_rows,
+            "read_bytes": progress.read_bytes,
+            "written_rows": progress.written_rows,
+            "written_bytes": progress.written_bytes,
+            "total_rows_to_read": progress.read_rows,
+            "result_rows": progress.result_rows or progress.written_rows,
+            "result_bytes": progress.written_bytes,
+            "elapsed_ns": int((time.monotonic() - self.started) * 1e9),
+        }
+        return {name: str(number) for name, number in numbers.items()}
+
+    def chunks(self) -> Iterator[bytes]:
+        """Run the request; gives the body of the answer in pieces, none for a statement without result set."""
+        refuse_files_of_the_server(self.statement)
+        settings = dict(self.request.settings)
+        for name in settings:
+            check_setting(name)
+        with self._handle() as (handle, session):
+            self._check_class(handle)
+            self._check_readonly_session(settings, session)
+            with self._settings(handle, session, settings):
+                with self._externals(handle):
+                    if self._cancelled.is_set():
+                        raise ServerError(394, "QUERY_WAS_CANCELLED", "Query was cancelled.")
+                    yield from self._run(handle)
+
+    @contextlib.contextmanager
+    def _handle(self) -> Iterator[tuple[Handle, Session | None]]:
+        """The session's handle, or a fresh one that takes everything with it when the request ends."""
+        parameters = self.request.parameters
+        session_id = parameters.get("session_id", "")
+        if not session_id:
+            handle = self.engine.open()
+            try:
+                yield handle, None
+            finally:
+                handle.close()
+            return
+        timeout = read_timeout(parameters.get("session_timeout", ""))
+        session = self.sessions.acquire(self.user, session_id, timeout, self.request.flag("session_check"))
+        try:
+            yield session.handle, session
+        finally:
+            self.sessions.release(session)
+
+    def _check_class(self, handle: Handle) -> None:
+        """One statement only, and a reading one where only reading is allowed. What does not parse goes on: the engine
+        says best what is wrong with it."""
+        kind, count = handle.classify(self.statement.text)
+        if count > 1:
+            raise ServerError(62, "SYNTAX_ERROR", "Syntax error (Multi-statements are not allowed).")
+        if self.readonly and kind != "READ_ONLY" and not self._is_harmless():
+            raise ServerError(164, "READONLY", f"{self.user}: {_READONLY_MESSAGE}")
+
+    def _is_harmless(self) -> bool:
+        """Statements that change nothing but the session."""
+        words = [token.upper for token in self.statement.tokens[:2]]
+        return words[:1] == [b"USE"] or (words[:1] == [b"SET"] and words[1:] not in ([b"ROLE"], [b"DEFAULT"]))
+
+    def _check_readonly_session(self, settings: dict[str, str], session: Session | None) -> None:
+        """In a session `readonly` cannot be set for one request and taken back, so the layer enforces it there."""
+        if session is None or settings.get("readonly", "0") == "0":
+            return
+        settings.pop("readonly")
+        kind, _ = session.handle.classify(self.statement.text)
+        if kind != "READ_ONLY" and not self._is_harmless():
+            raise ServerError(164, "READONLY", f"{self.user}: Cannot execute query in readonly mode.")
+
+    @contextlib.contextmanager
+    def _settings(self, handle: Handle, session: Session | None, settings: dict[str, str]) -> Iterator[None]:
+        """Settings and database of the request; a session gets back afterwards what it had before."""
+        if settings.get("session_timezone"):
+            self.timezone = settings["session_timezone"]
+        readonly = settings.pop("readonly", "")
+        settings[QUERY_ID_SETTING] = self.mark
+        before: dict[str, str] = {}
+        database = ""
+        if session is not None:
+            before = _changed_settings(handle, settings)
+            database = handle.value(b"SELECT currentDatabase()") if self.request.database else ""
+            self.timezone = settings.get("session_timezone") or handle.value(b"SELECT timezone()")
+        try:
+            handle.set(settings)
+            if self.request.database:
+                handle.use(self.request.database)
+            if readonly:
+                handle.set({"readonly": readonly})
+            elif self.readonly and session is None:
+                handle.set({"readonly": "2"})
+            yield
+        finally:
+            if session is not None:
+                self._restore(handle, settings, before, database)
+
+    def _restore(self, handle: Handle, settings: dict[str, str], before: dict[str, str], database: str) -> None:
+        kept = self.statement.tokens if self.statement.kind == b"SET" else ()
+        names = {token.identifier for token in kept}
+        for name in settings:
+            if name.encode() in names:
+                continue
+            value = quote(before[name]) if name in before else "DEFAULT"
+            with contextlib.suppress(ServerError):
+                handle.query(f"SET `{name}` = {value}".encode("utf-8", "surrogateescape"))
+        if database and self.statement.kind != b"USE":
+            with contextlib.suppress(ServerError):
+                handle.use(database)
+
+    @contextlib.contextmanager
+    def _externals(self, handle: Handle) -> Iterator[None]:
+        made: list[str] = []
+        try:
+            for table in self.request.externals:
+                _create_external(handle, table)
+                made.append(table.name)
+            yield
+        finally:
+            for name in made:
+                with contextlib.suppress(ServerError):
+                    handle.query(f"DROP TEMPORARY TABLE IF EXISTS {quote_identifier(name)}".encode())
+
+    def _run(self, handle: Handle) -> Iterator[bytes]:
+        statement, parameters = self.statement, self.request.query_parameters
+        output_format = statement.format_name or self.request.default_format
+        if statement.data_start is not None:
+            self._insert_data(handle)
+        elif statement.kind == b"KILL":
+            self.format = output_format
+            yield from self._whole(handle, _translate_query_id(statement), output_format)
+        elif statement.is_select:
+            self.format = output_format
+            yield from self._rows(handle, output_format, parameters)
+        else:
+            self.format = output_format if statement.has_result else None
+            yield from self._whole(handle, statement.text, output_format)
+
+    def _whole(self, handle: Handle, sql: bytes, output_format: str) -> Iterator[bytes]:
+        result = handle.query(sql, output_format, self.request.query_parameters)
+        self.progress.add(result, is_insert=self.statement.kind == b"INSERT")
+        data = result.bytes()
+        if data:
+            self.format = output_format
+            yield data
+
+    def _rows(self, handle: Handle, output_format: str, parameters: dict[str, str]) -> Iterator[bytes]:
+        joinable = output_format.lower() in _JOINABLE_FORMATS
+        settings = {name.lower().encode() for name in self.request.settings}
+        if joinable and not any(self.statement.mentions(word) or word in settings for word in _UNJOINABLE_WORDS):
+            yield from handle.blocks(self.statement.text, output_format, parameters, self.progress)
+        else:
+            yield from handle.piped(_into_pipe(self.statement, output_format), output_format, parameters, self.progress)
+
+    def _insert_data(self, handle: Handle) -> None:
+        statement, path = self.statement, self.request.data
+        assert path is not None and statement.format_token is not None
+        hidden = (str(path), str(path.parent))
+        parameters = self.request.query_parameters
+        if not path.stat().st_size:
+            return
+        if statement.input_call is not None:
+            self._insert_input(handle, hidden)
+            return
+        result = handle.query(_from_file(statement, str(path)), "TSV", parameters, hidden)
+        self.progress.add(result, is_insert=True)
+        self.progress.read_rows = max(self.progress.read_rows, self.progress.written_rows)
+        self.progress.read_bytes = max(self.progress.read_bytes, self.progress.written_bytes)
+
+    def _insert_input(self, handle: Handle, hidden: tuple[str, ...]) -> None:
+        """INSERT ... SELECT ... FROM input('structure') FORMAT X: the engine in process leaves the data unread, so they
+        become a temporary table, on disk, that takes the place of input()."""
+        statement, path = self.statement, self.request.data
+        assert statement.input_call is not None and statement.format_token is not None
+        start, end = statement.input_call
+        structure = _string_argument(statement, start, end)
+        name = f"_input_{uuid.uuid4().hex}"
+        external = ExternalTable(name, path, statement.format_name or "", structure) if path else None
+        assert external is not None
+        _create_external(handle, external, " ENGINE = MergeTree ORDER BY tuple()")
+        try:
+            text = statement.text[:start] + name.encode() + statement.text[end : statement.format_token.start]
+            result = handle.query(text, "TSV", self.request.query_parameters, hidden)
+            self.progress.add(result, is_insert=True)
+        finally:
+            handle.query(f"DROP TEMPORARY TABLE {name}".encode())
+
+
+def _changed_settings(handle: Handle, settings: dict[str, str]) -> dict[str, str]:
+    """Those of the settings that the session has changed, with their values."""
+    names = ", ".join(quote(name) for name in settings)
+    sql = f"SELECT hex(name), hex(value) FROM system.settings WHERE changed AND name IN ({names})"
+    lines = handle.query(sql.encode("utf-8", "surrogateescape"), "TSV").bytes().decode().splitlines()
+    return {
+        bytes.fromhex(name).decode(): bytes.fromhex(value).decode("utf-8", "surrogateescape")
+        for name, value in (line.split("\t") for line in lines)
+    }
+
+
+def _create_external(handle: Handle, table: ExternalTable, engine: str = "") -> None:
+    if not _IDENTIFIER.fullmatch(table.name):
+        raise ServerError(36, "BAD_ARGUMENTS", "The name of an external table must be an identifier.")
+    if not _IDENTIFIER.fullmatch(table.format):
+        raise ServerError(73, "UNKNOWN_FORMAT", "Unknown format of an external table.")
+    if not table.structure.strip():
+        raise ServerError(36, "BAD_ARGUMENTS", f"External table {table.name} has neither structure nor types.")
+    create = f"CREATE TEMPORARY TABLE {table.name} ({table.structure}){engine}".encode("utf-8", "surrogateescape")
+    refuse_files_of_the_server(read_statement(create))
+    if handle.classify(create)[1] > 1:
+        raise ServerError(62, "SYNTAX_ERROR", "Syntax error (Multi-statements are not allowed).")
+    handle.query(create)
+    if table.path.stat().st_size:
+        sql = f"INSERT INTO {table.name} FROM INFILE {quote(str(table.path))} FORMAT {table.format}"
+        handle.query(sql.encode(), hidden=(str(table.path), str(table.path.parent)))
+
+
+def _from_file(statement: Statement, path: str) -> bytes:
+    """The INSERT with its data read from a file: the clause belongs before SETTINGS and FORMAT."""
+    token = statement.format_token
+    assert token is not None
+    place, depth = token, 0
+    for earlier in statement.tokens:
+        depth += {b"(": 1, b")": -1}.get(earlier.text, 0) if earlier.kind == "symbol" else 0
+        if earlier.start < token.start and not depth and earlier.upper == b"SETTINGS":
+            place = earlier
+            break
+    tail = statement.text[place.start : token.start]
+    clause = f" FROM INFILE {quote(path)} ".encode()
+    return statement.text[: place.start] + clause + tail + f" FORMAT {statement.format_name}".encode()
+
+
+def _into_pipe(statement: Statement, output_format: str) -> bytes:
+    """The statement with its rows written to a pipe, whose name `Handle.piped` fills in."""
+    clause = b"\nINTO OUTFILE '%(path)s' APPEND "
+    token = statement.format_token
+    if token is not None:
+        return statement.text[: token.start] + clause + statement.text[token.start :]
+    return statement.text + clause + b"FORMAT " + output_format.encode()
+
+
+def _translate_query_id(statement: Statement) -> bytes:
+    """KILL QUERY by the ids that clients know: the engine's own ones stand in its process list."""
+    mark = f"Settings['{QUERY_ID_SETTING}']"
+    expression = f"if({mark} = '', query_id, substringIndex({mark}, char(10), 1))".encode()
+    text, shift = statement.text, 0
+    for token in statement.tokens:
+        if token.identifier == b"query_id":
+            text = text[: token.start + shift] + expression + text[token.end + shift :]
+            shift += len(expression) - (token.end - token.start)
+    return text
+
+
+def _string_argument(statement: Statement, start: int, end: int) -> str:
+    strings = [token for token in statement.tokens if start <= token.start < end and token.kind == "string"]
+    if len(strings) != 1:
+        raise ServerError(36, "BAD_ARGUMENTS", "Table function input needs its structure as one string.")
+    text = strings[0].text[1:-1].decode("utf-8", "surrogateescape")
+    return text.replace("\\'", "'").replace("''", "'").replace("\\\\", "\\")
+
+
+__all__ = ["Execution", "Token", "escape_parameter", "from_engine"]

@@ -1,0 +1,318 @@
+"""One request of the HTTP interface: its parameters, its decoded body (on disk beyond some size), its external tables."""
+
+import asyncio
+import base64
+import binascii
+import os
+import re
+import tempfile
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+from starlette.datastructures import Headers, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from orchestration.warehouse.server.compression import decoder
+from orchestration.warehouse.server.errors import ServerError
+from orchestration.warehouse.server.statement import Statement, read_statement
+
+# Parameters of the interface itself; every other one is a setting of the engine.
+_RESERVED = frozenset(
+    "query user password database default_format query_id session_id session_timeout session_check quota_key stacktrace"
+    " role compress decompress buffer_size wait_end_of_query enable_http_compression http_zlib_compression_level"
+    " client_protocol_version close_session add_http_cors_header http_native_compression_disable_checksumming_on_decompress"
+    " http_write_exception_in_output_format http_response_buffer_size send_progress_in_http_headers"
+    " http_headers_progress_interval_ms cancel_http_readonly_queries_on_client_close"
+    " http_wait_end_of_query".split()
+)
+_EXTERNAL_SUFFIX = re.compile(r"(.+)_(format|types|structure)")
+_MEMORY_BYTES = 1 << 20
+_STATEMENT_LIMIT_BYTES = 256 << 20
+_FIELD_LIMIT_BYTES = 256 << 20
+_PIECE_BYTES = 1 << 20
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+
+
+class ClientGone(Exception):
+    """The client closed its connection before its request was complete."""
+
+
+@dataclass
+class ExternalTable:
+    """Data that a request brings along, to be a temporary table of that request."""
+
+    name: str
+    path: Path
+    format: str
+    structure: str
+
+
+@dataclass
+class Request:
+    """A request, read to its end. `parameters` are the URL's and the form's; texts hold raw bytes as surrogates."""
+
+    method: str
+    headers: Headers
+    parameters: dict[str, str]
+    statement: Statement | None = None
+    data: Path | None = None
+    externals: list[ExternalTable] = field(default_factory=list)
+    query_id: str = ""
+
+    def flag(self, name: str, default: bool = False) -> bool:
+        """A parameter of the interface that is on or off."""
+        return self.parameters.get(name, "1" if default else "0").lower() not in ("", "0", "false")
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """Settings of the engine for this request."""
+        return {
+            name: value
+            for name, value in self.parameters.items()
+            if name not in _RESERVED and not name.startswith("param_") and not self._describes_external(name)
+        }
+
+    @property
+    def query_parameters(self) -> dict[str, str]:
+        """Values for {name:Type} in the statement, escaped as the client escaped them."""
+        start = len("param_")
+        return {name[start:]: value for name, value in self.parameters.items() if name.startswith("param_")}
+
+    @property
+    def database(self) -> str:
+        """The database asked for, or empty."""
+        return self.headers.get("x-clickhouse-database") or self.parameters.get("database", "")
+
+    @property
+    def default_format(self) -> str:
+        """The format of a statement that names none."""
+        return self.headers.get("x-clickhouse-format") or self.parameters.get("default_format") or "TabSeparated"
+
+    def _describes_external(self, name: str) -> bool:
+        found = _EXTERNAL_SUFFIX.fullmatch(name)
+        return found is not None and any(table.name == found[1] for table in self.externals)
+
+
+def read_head(scope: dict[str, Any]) -> Request:
+    """The request as far as its URL and headers tell."""
+    headers = Headers(scope=scope)
+    parameters = _decode_form(scope["query_string"])
+    request = Request(scope["method"], headers, parameters)
+    request.query_id = headers.get("x-clickhouse-query-id") or parameters.get("query_id") or str(uuid.uuid4())
+    return request
+
+
+def credentials(request: Request) -> tuple[str, str] | None:
+    """User and password as given by headers, Basic authentication or the URL; None when none are given."""
+    headers, parameters = request.headers, request.parameters
+    if "x-clickhouse-user" in headers or "x-clickhouse-key" in headers:
+        return headers.get("x-clickhouse-user") or "default", headers.get("x-clickhouse-key", "")
+    scheme, _, value = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "basic":
+        try:
+            user, _, password = base64.b64decode(value, validate=True).decode("utf-8", "surrogateescape").partition(":")
+        except (binascii.Error, ValueError):
+            raise ServerError(516, "AUTHENTICATION_FAILED", "Invalid authentication: malformed Basic credentials.") from None
+        return user or "default", password
+    if scheme:
+        raise ServerError(516, "AUTHENTICATION_FAILED", f"Invalid authentication: '{scheme[:20]}' is not supported.")
+    if "user" in parameters or "password" in parameters:
+        return parameters.get("user") or "default", parameters.get("password", "")
+    return None
+
+
+async def read_body(request: Request, receive: Receive, folder: Path) -> None:
+    """Read and decode the body to its end, find the statement in it, and leave inline data and external tables in files
+    of `folder`. A body that cannot be decoded is still read to its end, so that the connection stays usable."""
+    pieces = _decoded(request, receive)
+    content_type = request.headers.get("content-type", "")
+    if content_type.lower().startswith("multipart/form-data"):
+        await _read_multipart(request, content_type, pieces, folder)
+        text = await _collect(request, _no_pieces(), folder)
+    else:
+        text = await _collect(request, pieces, folder)
+    if request.statement is None:
+        request.statement = read_statement(text)
+        if request.statement.data_start is not None:
+            _keep_data(request, text[request.statement.data_start :], folder)
+
+
+def remove_files(request: Request) -> None:
+    """Delete what `read_body` left on disk."""
+    for path in [request.data, *(table.path for table in request.externals)]:
+        if path is not None:
+            path.unlink(missing_ok=True)
+
+
+async def _no_pieces() -> AsyncIterator[bytes]:
+    return
+    yield b""
+
+
+async def _raw(receive: Receive) -> AsyncIterator[bytes]:
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        if body := message.get("body", b""):
+            yield body
+        if not message.get("more_body", False):
+            return
+
+
+async def _decoded(request: Request, receive: Receive) -> AsyncIterator[bytes]:
+    """The body, decompressed, in pieces of some size; decoding runs beside the loop, for it may take a while."""
+    encoding = request.headers.get("content-encoding", "").strip()
+    failure: ServerError | None = None
+    decode = None
+    try:
+        decode = decoder(encoding) if encoding and encoding.lower() != "identity" else None
+    except ServerError as error:
+        failure = error
+    waiting = bytearray()
+    async for piece in _raw(receive):
+        if failure is not None:
+            continue
+        waiting += piece
+        if len(waiting) >= _PIECE_BYTES:
+            data, waiting = bytes(waiting), bytearray()
+            if decode is not None:
+                try:
+                    data = await asyncio.to_thread(decode.decode, data)
+                except ServerError as error:
+                    failure = error
+                    continue
+            yield data
+    if failure is None and decode is not None:
+        try:
+            data = decode.decode(bytes(waiting))
+            decode.finish()
+            if data:
+                yield data
+        except ServerError as error:
+            failure = error
+    elif failure is None and waiting:
+        yield bytes(waiting)
+    if failure is not None:
+        raise failure
+
+
+async def _collect(request: Request, pieces: AsyncIterator[bytes], folder: Path) -> bytes:
+    """The statement with its inline data as far as they are small; large data go to a file as they arrive."""
+    query = request.parameters.get("query", "").encode("utf-8", "surrogateescape").rstrip()
+    is_form = request.headers.get("content-type", "").lower().startswith("application/x-www-form-urlencoded")
+    body = bytearray()
+    output = None
+    try:
+        async for piece in pieces:
+            if output is not None:
+                await asyncio.to_thread(output.write, piece)
+                continue
+            body += piece
+            if len(body) <= _MEMORY_BYTES or (is_form and body.startswith(b"query=")):
+                continue
+            text = _join(query, bytes(body))
+            statement = _try_statement(text)
+            if statement is not None and statement.data_start is not None:
+                request.statement = statement
+                output = _new_file(request, folder)
+                output.write(text[statement.data_start :])
+                body.clear()
+            elif len(body) > _STATEMENT_LIMIT_BYTES:
+                async for _rest in pieces:
+                    pass
+                raise ServerError(229, "QUERY_IS_TOO_LARGE", "The statement is too large.")
+    finally:
+        if output is not None:
+            output.close()
+    if is_form and body.startswith(b"query="):
+        request.parameters.update(_decode_form(bytes(body)))
+        query, body = request.parameters["query"].encode("utf-8", "surrogateescape"), bytearray()
+    return _join(query, bytes(body))
+
+
+def _join(query: bytes, body: bytes) -> bytes:
+    return query + b"\n" + body if query else body
+
+
+def _try_statement(text: bytes) -> Statement | None:
+    """The statement at the head of a body that has not arrived to its end; None when it cannot be told yet."""
+    try:
+        statement = read_statement(text)
+    except ServerError:
+        return None
+    return statement
+
+
+def _keep_data(request: Request, data: bytes, folder: Path) -> None:
+    with _new_file(request, folder) as output:
+        output.write(data)
+
+
+def _new_file(request: Request, folder: Path):
+    descriptor, name = tempfile.mkstemp(dir=folder, prefix="body-")
+    request.data = Path(name)
+    return os.fdopen(descriptor, "wb", buffering=0)
+
+
+async def _read_multipart(request: Request, content_type: str, pieces: AsyncIterator[bytes], folder: Path) -> None:
+    """Form fields become parameters, file parts external tables."""
+    # Fields are decoded as latin-1 to get their bytes back: they need not be valid UTF-8.
+    headers = Headers({"content-type": f"{content_type}; charset=latin-1"})
+    parser = MultiPartParser(headers, pieces, max_files=1000, max_fields=10_000, max_part_size=_FIELD_LIMIT_BYTES)
+    try:
+        form = await parser.parse()
+    except (MultiPartException, KeyError) as error:
+        async for _rest in pieces:
+            pass
+        raise ServerError(36, "BAD_ARGUMENTS", f"Cannot read the multipart form: {error}.") from None
+    files: list[tuple[str, UploadFile]] = []
+    for name, value in form.multi_items():
+        if isinstance(value, UploadFile):
+            files.append((name, value))
+        else:
+            request.parameters[name] = value.encode("latin-1").decode("utf-8", "surrogateescape")
+    try:
+        for name, upload in files:
+            descriptor, path = tempfile.mkstemp(dir=folder, prefix="external-")
+            with os.fdopen(descriptor, "wb") as output:
+                while data := await upload.read(_PIECE_BYTES):
+                    output.write(data)
+            request.externals.append(_external(request, name, Path(path)))
+    finally:
+        await form.close()
+
+
+def _external(request: Request, name: str, path: Path) -> ExternalTable:
+    parameters = request.parameters
+    structure = parameters.get(f"{name}_structure", "")
+    if not structure and (types := parameters.get(f"{name}_types", "")):
+        structure = ", ".join(f"_{place} {kind}" for place, kind in enumerate(_split_types(types), 1))
+    return ExternalTable(name, path, parameters.get(f"{name}_format") or "TabSeparated", structure)
+
+
+def _split_types(types: str) -> list[str]:
+    """Split at the commas outside of brackets: `UInt8, Array(Tuple(Int8, String))` are two types."""
+    found, depth, start = [], 0, 0
+    for place, character in enumerate(types):
+        depth += {"(": 1, ")": -1}.get(character, 0)
+        if character == "," and not depth:
+            found.append(types[start:place].strip())
+            start = place + 1
+    return [*found, types[start:].strip()]
+
+
+def _decode_form(data: bytes) -> dict[str, str]:
+    text = data.decode("latin-1")
+    pairs = parse_qsl(text, keep_blank_values=True, encoding="latin-1", max_num_fields=10_000)
+    return {
+        name.encode("latin-1").decode("utf-8", "surrogateescape"): value.encode("latin-1").decode(
+            "utf-8", "surrogateescape"
+        )
+        for name, value in pairs
+    }

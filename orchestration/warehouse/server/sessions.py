@@ -1,0 +1,79 @@
+"""Sessions: a name a client chose, the engine handle that keeps its temporary tables and settings, and when it ends."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from orchestration.warehouse.server.engine import Engine, Handle
+from orchestration.warehouse.server.errors import ServerError
+
+DEFAULT_TIMEOUT_SECONDS = 60
+MAXIMUM_TIMEOUT_SECONDS = 3600
+
+
+@dataclass
+class Session:
+    """One session. `timezone` is set once a statement changed it; `readonly` is the value a SET left behind."""
+
+    handle: Handle
+    timeout: float
+    expires: float
+    busy: bool = True
+
+
+class Sessions:
+    """All sessions of the server, by user and session id. Each serves one query at a time."""
+
+    def __init__(self, engine: Engine, clock: Callable[[], float] = time.monotonic):
+        self._engine = engine
+        self._clock = clock
+        self._sessions: dict[tuple[str, str], Session] = {}
+        self._lock = threading.Lock()
+
+    def acquire(self, user: str, session_id: str, timeout: float, must_exist: bool) -> Session:
+        """Enter a session, making it unless `must_exist`. Raises ServerError 373 while another query runs in it, 372
+        when it must exist and does not."""
+        self.expire()
+        with self._lock:
+            session = self._sessions.get((user, session_id))
+            if session is not None and session.busy:
+                raise ServerError(373, "SESSION_IS_LOCKED", f"Session {session_id} is locked by a concurrent client.")
+            if session is not None:
+                session.busy, session.timeout = True, timeout
+                return session
+            if must_exist:
+                raise ServerError(372, "SESSION_NOT_FOUND", f"Session {session_id} not found.")
+            session = Session(self._engine.open(), timeout, 0.0)
+            self._sessions[user, session_id] = session
+            return session
+
+    def release(self, session: Session) -> None:
+        """Leave a session; its time until it expires starts anew."""
+        with self._lock:
+            session.busy = False
+            session.expires = self._clock() + session.timeout
+
+    def expire(self, everything: bool = False) -> None:
+        """Close the sessions whose time is over, or all that are idle."""
+        now = self._clock()
+        with self._lock:
+            over = [key for key, one in self._sessions.items() if not one.busy and (everything or one.expires <= now)]
+            ended = [self._sessions.pop(key) for key in over]
+        for session in ended:
+            session.handle.close()
+
+
+def read_timeout(text: str) -> float:
+    """The value of session_timeout in seconds. Raises ServerError 374 unless it is a number up to the maximum."""
+    if not text:
+        return DEFAULT_TIMEOUT_SECONDS
+    if not (text.isascii() and text.isdigit()):
+        raise ServerError(374, "INVALID_SESSION_TIMEOUT", "Invalid session timeout.")
+    if int(text) > MAXIMUM_TIMEOUT_SECONDS:
+        raise ServerError(
+            374, "INVALID_SESSION_TIMEOUT",
+            f"Session timeout '{text}' is larger than max_session_timeout: {MAXIMUM_TIMEOUT_SECONDS}. Maximum session"
+            " timeout could be modified in configuration file.",
+        )  # fmt: skip
+    return float(text)
