@@ -168,8 +168,9 @@ def _folder_lock(settings: Settings, folder: Path) -> Iterator[None]:
 @contextmanager
 def _listening(settings: Settings) -> Iterator[socket.socket]:
     try:
+        # With the protocol named asyncio sends small packets at once; without, each answer waits 40 ms for an ACK.
         found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        listener = socket.socket(found[0], socket.SOCK_STREAM)
+        listener = socket.socket(*found[:3])
     except OSError as error:
         raise TierhouseError(f"cannot listen on {settings.host}: {error.strerror}") from None
     with contextlib.closing(listener):
