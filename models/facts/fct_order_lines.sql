@@ -15,9 +15,7 @@
     'quantity', 'unit_price', 'gross_amount', 'discount_amount', 'tier_discount_amount', 'cost_amount', 'is_cost_known',
     'is_valid',
 ] %}
-{% set changed %}
-    {% if is_incremental() %}order_id in (select order_id from {{ ref('fct_changed_orders') }}){% else %}true{% endif %}
-{% endset %}
+{% set changed = orders_in_work() %}
 
 with header_versions as (
     select
@@ -33,22 +31,33 @@ with header_versions as (
             partition by order_id order by known_at rows between unbounded preceding and current row
         ) and row_number() over (partition by order_id order by known_at) > 1 as is_repetition
     from {{ ref('stg_orders') }}
-    where {{ changed }}
+    where order_id in {{ entangled_orders() }}
 ),
 
 header_periods as (
     select
-        *,
+        order_id, customer_id, ordered_at, business_date, channel, is_order_valid,
         known_at as known_from,
         leadInFrame(known_at, 1, {{ end_of_time() }}) over (
             partition by order_id order by known_at rows between current row and unbounded following
         ) as known_to
     from header_versions
     where is_repetition = 0
+    union all
+    select
+        order_id, customer_id, ordered_at, business_date, channel,
+        order_status != 'cancelled' and is_deleted = 0,
+        known_at, {{ end_of_time() }}
+    from {{ ref('stg_orders') }}
+    where {{ changed }} and order_id not in {{ entangled_orders() }}
 ),
 
 line_periods as (
-    select * from {{ with_known_period(ref('stg_order_lines'), ['order_id', 'line_no'], changed) }}
+    select * from {{ with_known_period(ref('stg_order_lines'), ['order_id', 'line_no'], 'order_id in ' ~ entangled_orders()) }}
+    union all
+    select *, known_at, {{ end_of_time() }}
+    from {{ ref('stg_order_lines') }}
+    where {{ changed }} and order_id not in {{ entangled_orders() }}
 ),
 
 recomputed as (
@@ -77,7 +86,7 @@ recomputed as (
 )
 
 select {{ columns | join(', ') }} from recomputed
-{% if is_incremental() %}
+{% if changed != 'true' %}
 union all
 {{ untouched_rows(columns) }}
 {% endif %}

@@ -8,6 +8,7 @@
     incremental_strategy='insert_overwrite',
     partition_by='toYYYYMM(business_date)',
     order_by='(customer_id, business_date, order_id, known_from)',
+    query_settings={'optimize_aggregation_in_order': 1},
 ) }}
 
 {% set columns = [
@@ -19,16 +20,14 @@
     'line_count', 'costed_line_count', 'gross_amount', 'discount_amount', 'tier_discount_amount', 'cost_amount',
     'cost_known_gross_amount', 'refund_amount',
 ] %}
-{% set changed %}
-    {% if is_incremental() %}order_id in (select order_id from {{ ref('fct_changed_orders') }}){% else %}true{% endif %}
-{% endset %}
+{% set changed = orders_in_work() %}
 
 with lines as (
-    select * from {{ ref('fct_order_lines') }} where {{ changed }}
+    select * from {{ ref('fct_order_lines') }} where order_id in {{ entangled_orders() }}
 ),
 
 refund_periods as (
-    select * from {{ with_known_period(ref('stg_refunds'), ['refund_id'], changed) }} where is_deleted = 0
+    select * from {{ with_known_period(ref('stg_refunds'), ['refund_id'], 'order_id in ' ~ entangled_orders()) }} where is_deleted = 0
 ),
 
 refund_costs as (
@@ -122,7 +121,7 @@ states as (
     window so_far as (partition by order_id order by known_at rows between unbounded preceding and current row)
 ),
 
-recomputed as (
+entangled as (
     select
         order_id,
         known_from,
@@ -144,10 +143,37 @@ recomputed as (
     from states
     -- A refund that arrives before its order waits for it.
     where states.customer_id is not null
+),
+
+-- Orders with one period: their lines added up.
+simple as (
+    select
+        order_id,
+        any(lines.known_from) as known_from,
+        any(lines.known_to) as known_to,
+        any(lines.customer_id) as customer_id,
+        any(lines.ordered_at) as ordered_at,
+        any(lines.business_date) as business_date,
+        any(lines.channel) as channel,
+        toUInt32(sum(lines.is_valid)) as line_count,
+        cast(sumIf(lines.gross_amount, lines.is_valid = 1) as Decimal(18, 2)) as gross_amount,
+        toDecimal64(0, 2) as refund_amount,
+        gross_amount as net_amount,
+        cast(sumIf(lines.discount_amount, lines.is_valid = 1) as Decimal(18, 2)) as discount_amount,
+        cast(sumIf(lines.tier_discount_amount, lines.is_valid = 1) as Decimal(18, 2)) as tier_discount_amount,
+        sumIf(lines.cost_amount, lines.is_valid = 1) as cost_amount,
+        cast(sumIf(lines.gross_amount, lines.is_valid = 1 and lines.is_cost_known = 1) as Decimal(18, 2)) as cost_known_gross_amount,
+        max(lines.is_valid * lines.is_cost_known) as is_cost_known,
+        max(lines.is_valid) as is_valid
+    from {{ ref('fct_order_lines') }} as lines
+    where {{ changed }} and order_id not in {{ entangled_orders() }}
+    group by order_id
 )
 
-select {{ columns | join(', ') }} from recomputed
-{% if is_incremental() %}
+select {{ columns | join(', ') }} from entangled
+union all
+select {{ columns | join(', ') }} from simple
+{% if changed != 'true' %}
 union all
 {{ untouched_rows(columns) }}
 {% endif %}

@@ -6,12 +6,8 @@ select
     lines.customer_id as customer_id,
     assumeNotNull(products.category_id) as category_id,
     cast(sum(lines.gross_amount) as Decimal(18, 2)) as spend_90d
-from (
-    select customer_id, product_id, sum(gross_amount) as gross_amount
-    from {{ ref('fct_order_lines') }}
-    where {{ known_at_cutoff() }} and is_valid = 1 and {{ in_window('business_date', 90) }}
-    group by customer_id, product_id
-) as lines
+from {{ ref('fct_order_lines') }} as lines
 inner join {{ ref('dim_products') }} as products on lines.product_id = products.product_id
-where products.category_id is not null
+where {{ known_at_cutoff('lines') }} and lines.is_valid = 1 and {{ in_window('lines.business_date', 90) }}
+    and products.category_id is not null
 group by customer_id, category_id
