@@ -60,13 +60,15 @@ class Column:
 @dataclass(frozen=True)
 class Table:
     """One landing table. key: the columns that identify a source row. event_time: the column that stands in for a
-    missing `updated_at`; None where the load time does."""
+    missing `updated_at`; None where the order of the line (order_lines) or the load time does. bounded_product: two
+    columns whose product the configured bound limits."""
 
     name: str
     description: str
     key: tuple[str, ...]
     contract_columns: tuple[Column, ...]
     event_time: str | None
+    bounded_product: tuple[str, str] | None = None
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -183,10 +185,17 @@ _TABLES = (
             Column("quantity", QUANTITY, "Quantity in the product's unit", required=True, bounded=True),
             Column("unit_price", PRICE, "Price of one unit, CNY", required=True, bounded=True),
             Column("discount_amount", MONEY, "Discount of the whole line, CNY", default=0, bounded=True),
-            Column("tier_discount_amount", MONEY, "Part of the discount that the tier granted, CNY", default=0, bounded=True),
+            Column(
+                "tier_discount_amount",
+                MONEY,
+                "Part of the discount that the tier granted, CNY",
+                default=0,
+                bounded=True,
+            ),
             Column("unit_cost", PRICE, "Cost of one unit, CNY", nullable=True, bounded=True),
         ),
         None,
+        ("quantity", "unit_price"),
     ),
     Table(
         "refunds",

@@ -60,11 +60,13 @@ def landing_table(table: Table, name: str, settings_clause: str = "") -> str:
 
     One batch has one `_loaded_at`, hence one partition: that makes landing a batch one atomic statement per table.
     """
-    columns = [f"{column.name} {column.full_type} {_codec(table, column)}".rstrip() for column in table.columns]
-    comments = [column.description for column in table.columns]
-    columns += [f"_loaded_at DateTime64(3, 'UTC') {_CLOCK}", "_batch_id LowCardinality(String)"]
-    comments += ["When the batch was loaded; grows from batch to batch", "Batch that delivered the row"]
-    body = ", ".join(f"{column} COMMENT {quoted(text)}" for column, text in _with_comments(columns, comments))
+    columns = [
+        f"{column.name} {column.full_type} COMMENT {quoted(column.description)} {_codec(table, column)}"
+        for column in table.columns
+    ]
+    columns.append(f"_loaded_at DateTime64(3, 'UTC') COMMENT 'Load time of the batch; grows by batch' {_CLOCK}")
+    columns.append("_batch_id LowCardinality(String) COMMENT 'Batch that delivered the row'")
+    body = ", ".join(columns)
     return (
         f"CREATE TABLE IF NOT EXISTS {name} ({body}, INDEX loaded_at_range _loaded_at TYPE minmax GRANULARITY 1) "
         f"ENGINE = MergeTree PARTITION BY toYYYYMM(_loaded_at) ORDER BY ({', '.join((*table.key, 'updated_at'))}) "
@@ -72,7 +74,9 @@ def landing_table(table: Table, name: str, settings_clause: str = "") -> str:
     )
 
 
-def quarantine_table(table: Table, name: str) -> str:
+def quarantine_table(
+    table: Table, name: str, engine: str = "ReplacingMergeTree(_loaded_at) ORDER BY (_row_hash, _copy)"
+) -> str:
     """CREATE TABLE of refused rows: every contract column as the text that was delivered, and why it was refused.
 
     The newest delivery of the same bad row replaces the earlier one, so landing a bad file twice does not double it;
@@ -87,9 +91,14 @@ def quarantine_table(table: Table, name: str) -> str:
         "_copy UInt32 COMMENT 'Number among identical rows of the batch', "
         "_loaded_at DateTime64(3, 'UTC') COMMENT 'When the batch was loaded', "
         "_batch_id LowCardinality(String) COMMENT 'Batch that delivered the row') "
-        "ENGINE = ReplacingMergeTree(_loaded_at) ORDER BY (_row_hash, _copy) "
+        f"ENGINE = {engine} "
         f"COMMENT {quoted('Refused rows of ' + table.name + ', as delivered.')}"
     )
+
+
+def scalar(client: Client, query: str, parameters: dict[str, str] | None = None) -> int:
+    """The one whole number a query answers with."""
+    return int(client.query(query, parameters=parameters).result_rows[0][0])
 
 
 def quoted(text: str) -> str:
@@ -101,11 +110,3 @@ def _codec(table: Table, column: Column) -> str:
     if column.name == "updated_at" or (column.kind == "time" and not column.nullable):
         return _CLOCK
     return _DELTA.get(column.type, "") if column.name == table.key[0] else ""
-
-
-def _with_comments(columns: list[str], comments: list[str]) -> list[tuple[str, str]]:
-    """Pair columns with comments; ClickHouse wants COMMENT before CODEC, so the codec is moved behind it."""
-    pairs = []
-    for column, comment in zip(columns, comments, strict=True):
-        pairs.append((column, comment))
-    return pairs

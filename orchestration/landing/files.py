@@ -1,0 +1,260 @@
+"""Landing a folder of files: which file belongs to which table, what columns it has, and how it is sent.
+
+A file is sent as it is, as the body of one INSERT over HTTP. Python reads only the schema of a Parquet file and the
+header of a CSV or JSON file.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import zstandard
+from clickhouse_connect.driver.client import Client
+
+from orchestration.errors import TierhouseError
+from orchestration.landing.contract import REQUIRED_TABLES, TABLES, Table
+from orchestration.landing.judge import Delivered
+from orchestration.landing.pipeline import INSERT_SETTINGS, Delivery, Progress, land_deliveries
+from orchestration.landing.report import LandingReport
+from orchestration.landing.tables import create_landing_tables, scalar
+from orchestration.warehouse.settings import Settings
+
+FORMATS = {".parquet": "Parquet", ".csv": "CSVWithNames", ".jsonl": "JSONEachRow"}
+# Suffix -> content encoding, with which the server unpacks the body while it arrives.
+COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
+
+_PARQUET_SETTINGS: dict[str, int | str] = {"input_format_parquet_allow_missing_columns": 0}
+_CSV_SETTINGS: dict[str, int | str] = {
+    "input_format_with_names_use_header": 1,
+    "input_format_csv_empty_as_default": 0,
+    "format_csv_null_representation": r"\N",
+    "format_csv_delimiter": ",",
+}
+_JSON_SETTINGS: dict[str, int | str] = {
+    "input_format_json_read_numbers_as_strings": 1,
+    "input_format_json_read_bools_as_strings": 1,
+}
+_SETTINGS = {"Parquet": _PARQUET_SETTINGS, "CSVWithNames": _CSV_SETTINGS, "JSONEachRow": _JSON_SETTINGS}
+
+
+def land_directory(
+    client: Client, settings: Settings, directory: Path, progress: Progress | None = None
+) -> LandingReport:
+    """Land a folder that holds one file, or one folder of files, per landing table, as one batch.
+
+    Files: .parquet, .csv and .jsonl, the last two also with .gz or .zst; columns by name in any order. Landing the same
+    files twice adds nothing. `progress` is called with one line per step. Takes the writer lock.
+    Raises TierhouseError, and lands nothing, when the folder, a required table or a required column is missing, a file
+    cannot be read, or more than `settings.refusal_limit` of the rows of a table are refused.
+    """
+    directory = Path(directory)
+    files = find_files(directory)
+    deliveries = {
+        name: [describe(TABLES[name], path, path.relative_to(directory).as_posix()) for path in paths]
+        for name, paths in files.items()
+    }
+    create_landing_tables(client, settings)
+    _demand_required_tables(client, settings, directory, deliveries)
+    return land_deliveries(client, settings, deliveries, f"tierhouse land {directory}", progress)
+
+
+def find_files(directory: Path) -> dict[str, list[Path]]:
+    """The files of each landing table in the folder, sorted by name. Raises TierhouseError for a folder without any."""
+    if not directory.is_dir():
+        raise TierhouseError(
+            f"{directory} is not a folder; give the folder that holds orders.parquet and its neighbours"
+        )
+    found: dict[str, list[Path]] = {}
+    for path in sorted(directory.iterdir()):
+        name = path.name.partition(".")[0]
+        if name not in TABLES:
+            continue
+        if path.is_dir():
+            inside = [file for file in sorted(path.rglob("*")) if file.is_file() and file.name[0] not in "._"]
+        else:
+            inside = [path]
+        for file in inside:
+            _format_of(file)
+        found.setdefault(name, []).extend(inside)
+    if not any(found.values()):
+        raise TierhouseError(
+            f"{directory} holds no file of the landing contract, such as orders.parquet or order_lines.csv.gz"
+        )
+    return {name: paths for name, paths in found.items() if paths}
+
+
+def describe(table: Table, path: Path, label: str) -> Delivery:
+    """What a file delivers, from its schema or header alone. label: how people are told about the file.
+
+    Raises TierhouseError when it cannot be read or lacks a required column.
+    """
+    format, compression = _format_of(path)
+    rows = None
+    try:
+        if path.stat().st_size == 0:
+            raise TierhouseError(f"{label} is empty; deliver at least a header")
+        if format == "Parquet":
+            rows, names, columns = _parquet_columns(table, path, label)
+        else:
+            names = _header(path, format, compression, table)
+            columns = [Delivered(name, "Nullable(String)", "text") for name in names if _in_contract(table, name)]
+    except (OSError, ValueError, EOFError, pa.ArrowException, zstandard.ZstdError) as error:
+        raise TierhouseError(f"cannot read {label}: {' '.join(str(error).split())[:300]}") from None
+    doubled = sorted({name for name in names if names.count(name) > 1})
+    if doubled:
+        raise TierhouseError(f"{label} has the column {doubled[0]} more than once; name each column once")
+    missing = [column.name for column in table.columns if column.required and column.name not in names]
+    if missing:
+        raise TierhouseError(f"{label} lacks the required column{'s' * (len(missing) > 1)} {', '.join(missing)}")
+    unknown = [name for name in names if not _in_contract(table, name)]
+    warnings = (f"{label}: ignored unknown column{'s' * (len(unknown) > 1)} {', '.join(unknown)}",) if unknown else ()
+    delivered = tuple(columns)
+
+    def send(client: Client, target: str) -> None:
+        with path.open("rb") as body:
+            client.raw_insert(
+                target,
+                column_names=[column.name for column in delivered],
+                insert_block=body,
+                fmt=format,
+                compression=compression,
+                settings=INSERT_SETTINGS | _SETTINGS[format],
+            )
+
+    return Delivery(label, delivered, send, rows, warnings)
+
+
+def _demand_required_tables(
+    client: Client, settings: Settings, directory: Path, deliveries: dict[str, list[Delivery]]
+) -> None:
+    """Orders and their lines come together; a folder with neither may add to a warehouse that has them."""
+    absent = [name for name in REQUIRED_TABLES if name not in deliveries]
+    if len(absent) == len(REQUIRED_TABLES):
+        landing = settings.database("landing")
+        absent = [name for name in absent if not scalar(client, f"SELECT count() FROM {landing}.{name}")]
+    if absent:
+        raise TierhouseError(
+            f"{directory} lacks the required table {absent[0]}; add {absent[0]}.parquet or {absent[0]}.csv"
+        )
+
+
+def _in_contract(table: Table, name: str) -> bool:
+    return any(column.name == name for column in table.columns)
+
+
+def _format_of(path: Path) -> tuple[str, str | None]:
+    """(ClickHouse format, content encoding or None) of a file by its name. Raises TierhouseError for another name."""
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    compression = COMPRESSIONS.get(suffixes[-1]) if suffixes else None
+    stem = suffixes[:-1] if compression else suffixes
+    format = FORMATS.get(stem[-1]) if stem else None
+    if format is None or (format == "Parquet" and compression):
+        raise TierhouseError(
+            f"{path} is neither .parquet, .csv nor .jsonl (the last two also .gz or .zst); move it away or convert it"
+        )
+    return format, compression
+
+
+def _parquet_columns(table: Table, path: Path, label: str) -> tuple[int, list[str], list[Delivered]]:
+    """Row count, names of all columns, and the contract columns with the types they are read as."""
+    with pq.ParquetFile(path) as file:
+        metadata, schema = file.metadata, file.schema_arrow
+        nulls = _columns_with_nulls(metadata)
+    columns = []
+    for field in schema:
+        if not _in_contract(table, field.name) or pa.types.is_null(field.type):
+            continue
+        type_and_family = _parquet_type(field.type)
+        if type_and_family is None:
+            raise TierhouseError(
+                f"{label}: the column {field.name} is of type {field.type}; write it as a plain column"
+            )
+        column = table.column(field.name)
+        type, family = type_and_family
+        if not _fits(column.kind, family):
+            raise TierhouseError(
+                f"{label}: the column {field.name} is of type {field.type} where the contract wants a {column.kind}"
+            )
+        columns.append(Delivered(field.name, f"Nullable({type})" if field.name in nulls else type, family))
+    # A column of type null is there, but holds nothing: it is read as missing values, refused where one is needed.
+    empty = [field.name for field in schema if pa.types.is_null(field.type) and _in_contract(table, field.name)]
+    columns += [Delivered(name, "Nullable(String)", "text") for name in empty]
+    return metadata.num_rows, schema.names, columns
+
+
+def _columns_with_nulls(metadata: pq.FileMetaData) -> set[str]:
+    """Columns that hold nulls, or whose statistics do not rule it out; the others are read without null maps."""
+    nulls = set()
+    for group in range(metadata.num_row_groups):
+        for position in range(metadata.num_columns):
+            chunk = metadata.row_group(group).column(position)
+            statistics = chunk.statistics
+            if statistics is None or not statistics.has_null_count or statistics.null_count:
+                nulls.add(chunk.path_in_schema.partition(".")[0])
+    return nulls
+
+
+def _parquet_type(type: pa.DataType) -> tuple[str, str] | None:
+    """(ClickHouse type, family) that a Parquet column is read as; None for nested and unknown types."""
+    kinds = pa.types
+    if kinds.is_dictionary(type):
+        return _parquet_type(type.value_type)
+    if kinds.is_boolean(type):
+        return "Bool", "boolean"
+    if kinds.is_integer(type):
+        return f"{'UInt' if kinds.is_unsigned_integer(type) else 'Int'}{type.bit_width}", "integer"
+    if kinds.is_float64(type):
+        return "Float64", "float"
+    if kinds.is_floating(type):
+        # The shortest text of a single is the number that was meant; widening it would show its binary tail.
+        return "Float32", "single"
+    if kinds.is_decimal(type):
+        return f"Decimal({type.precision}, {type.scale})", "decimal"
+    if kinds.is_date(type):
+        return "Date32", "date"
+    if kinds.is_timestamp(type):
+        digits = {"s": 3, "ms": 3, "us": 6, "ns": 9}[type.unit]
+        return f"DateTime64({digits}, 'UTC')", "instant" if type.tz else "naive"
+    if kinds.is_string(type) or kinds.is_large_string(type) or kinds.is_string_view(type):
+        return "String", "text"
+    if kinds.is_binary(type) or kinds.is_large_binary(type):
+        return "String", "text"
+    return None
+
+
+def _fits(kind: str, family: str) -> bool:
+    if family == "text" or kind == "text":
+        return True
+    is_number = family in ("integer", "float", "single", "decimal", "boolean")
+    return is_number if kind in ("integer", "decimal") else not is_number
+
+
+def _header(path: Path, format: str, compression: str | None, table: Table) -> list[str]:
+    """Column names: the first line of a CSV file; the keys of the first object of a JSON file, and all of the contract
+    since later objects may hold more."""
+    with _opened(path, compression) as body:
+        text = io.TextIOWrapper(body, encoding="utf-8-sig", newline="")
+        if format == "CSVWithNames":
+            return next(csv.reader(text), [])
+        first = json.loads(text.readline() or "{}")
+        return [*first, *(column.name for column in table.columns if column.name not in first)]
+
+
+@contextmanager
+def _opened(path: Path, compression: str | None) -> Iterator[BinaryIO]:
+    with path.open("rb") as file:
+        if compression == "gzip":
+            yield gzip.GzipFile(fileobj=file)  # type: ignore[misc]
+        elif compression == "zstd":
+            yield zstandard.ZstdDecompressor().stream_reader(file)  # type: ignore[misc]
+        else:
+            yield file

@@ -1,0 +1,355 @@
+"""Judging a delivered row: SQL that types each value, says why a row is refused, and keeps what was delivered.
+
+Pure functions from the columns of a file to SQL text. A row passes through a table without storage whose materialized
+views apply this SQL, so that every file is read once and no row passes through Python.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from orchestration.landing.contract import UPDATED_AT, Column, Table
+from orchestration.landing.tables import quoted
+
+# A line without updated_at takes the ordered_at of its order, which is known only once the orders have been judged.
+VERSION_OF_ORDER = "toDateTime64(0, 3, 'UTC')"
+
+# Beyond this a Decimal(18, 4) overflows on its way through scaled integers.
+LARGEST_DECIMAL = 90_000_000_000_000
+
+_INTEGER_MAXIMUM = {"UInt8": 2**8 - 1, "UInt16": 2**16 - 1, "UInt32": 2**32 - 1, "UInt64": 2**64 - 1}
+_DATE_PATTERN = r"[1-9]\\d{3}[-/](0?[1-9]|1[0-2])[-/](0?[1-9]|[12]\\d|3[01])"
+# The engine's parser accepts 25:00 and 0000-00-00 and guesses day-first dates, so the form is checked before.
+_TIME_PATTERN = (
+    rf"^{_DATE_PATTERN}([T ]([01]?\\d|2[0-3]):[0-5]?\\d(:[0-5]?\\d(\\.\\d+)?)? ?(Z|[+-]\\d{{2}}(:?\\d{{2}})?)?)?$"
+)
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """A column of a file. type: the ClickHouse type it is read as. family: text, integer, float (a double),
+    single, decimal, boolean, date, naive (a timestamp without a zone, read as if it were UTC) or instant (a timestamp
+    with a zone)."""
+
+    name: str
+    type: str
+    family: str
+
+    @property
+    def nullable(self) -> bool:
+        """Whether it may hold nulls."""
+        return self.type.startswith("Nullable(")
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What judging depends on besides the contract: the business zone, the load time, the bound on amounts in CNY."""
+
+    zone: str
+    loaded_at: datetime
+    amount_limit: int
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """SQL over a file's columns, qualified with `source`. values: landing column -> typed value of a good row.
+    texts: landing column -> what was delivered, as Nullable(String). refusals: (condition, reason) pairs; the
+    conditions are never null."""
+
+    values: dict[str, str]
+    texts: dict[str, str]
+    refusals: tuple[tuple[str, str], ...]
+
+    @property
+    def is_bad(self) -> str:
+        """Condition of a row that is refused."""
+        return " OR ".join(f"({condition})" for condition, _ in self.refusals) or "0"
+
+    @property
+    def reason(self) -> str:
+        """All reasons of a refused row, separated by semicolons."""
+        parts = ", ".join(f"if({condition}, {quoted(reason)}, '')" for condition, reason in self.refusals)
+        return f"arrayStringConcat(arrayFilter(reason -> reason != '', [{parts}]), '; ')" if parts else "''"
+
+
+@dataclass(frozen=True)
+class _Typed:
+    """A delivered value on its way to a landing type. value: SQL, nullable when missing or unparsable may be null.
+    missing and unparsable: conditions, or None where they cannot happen. number: the value before rounding."""
+
+    value: str
+    missing: str | None
+    unparsable: str | None
+    number: str = ""
+
+
+def judge(table: Table, delivered: Sequence[Delivered], rules: Rules) -> Judgement:
+    """How rows of a file with these columns become rows of `table`. Columns unknown to the contract are ignored."""
+    by_name = {column.name: column for column in delivered}
+    values: dict[str, str] = {}
+    texts: dict[str, str] = {}
+    refusals: list[tuple[str, str]] = []
+    numbers: dict[str, str] = {}
+    for column in table.columns:
+        source = by_name.get(column.name)
+        if source is None:
+            texts[column.name] = "CAST(NULL, 'Nullable(String)')"
+            values[column.name] = _absent(column)
+            continue
+        texts[column.name] = _text(source)
+        typed = _typed(column, source, rules)
+        numbers[column.name] = typed.number
+        if typed.missing and column.required:
+            kind = "key" if column.name in table.key else "value"
+            refusals.append((typed.missing, f"missing {kind}: {column.name}"))
+        refusals += _rules_of(column, source, typed, rules)
+        values[column.name] = _final(column, typed)
+    if table.bounded_product and all(numbers.get(name) for name in table.bounded_product):
+        first, second = (f"toFloat64({numbers[name]})" for name in table.bounded_product)
+        condition = f"ifNull({first} * {second} > {rules.amount_limit}, 0)"
+        refusals.append((condition, f"amount over the bound: {' x '.join(table.bounded_product)}"))
+    values[UPDATED_AT.name] = _version(table, values, by_name, rules)
+    return Judgement(values, texts, tuple(refusals))
+
+
+def _absent(column: Column) -> str:
+    if column.nullable:
+        return f"CAST(NULL, {quoted(column.full_type)})"
+    return _default(column)
+
+
+def _default(column: Column) -> str:
+    literal = quoted(column.default) if isinstance(column.default, str) else str(column.default)
+    return f"CAST({literal}, {quoted(column.type)})" if column.kind != "time" else VERSION_OF_ORDER
+
+
+def _final(column: Column, typed: _Typed) -> str:
+    if column.nullable or column.name == UPDATED_AT.name:
+        return typed.value
+    if typed.missing is None and typed.unparsable is None:
+        return typed.value
+    if column.required:
+        return f"assumeNotNull({typed.value})"
+    return f"ifNull({typed.value}, {_default(column)})"
+
+
+def _version(table: Table, values: dict[str, str], by_name: dict[str, Delivered], rules: Rules) -> str:
+    """The version of the row: its updated_at, else its event time, else the load time."""
+    loaded_at = instant(rules.loaded_at)
+    if table.event_time is None:
+        fallback = VERSION_OF_ORDER if table.name == "order_lines" else loaded_at
+    elif table.column(table.event_time).kind == "time":
+        fallback = values[table.event_time]
+    else:
+        midnight = f"toTimeZone(toDateTime64({values[table.event_time]}, 3, {quoted(rules.zone)}), 'UTC')"
+        fallback = f"least({midnight}, {loaded_at})"
+    if table.event_time and table.column(table.event_time).nullable:
+        fallback = f"ifNull({fallback}, {loaded_at})"
+    if UPDATED_AT.name not in by_name:
+        return fallback
+    given = values[UPDATED_AT.name]
+    source = by_name[UPDATED_AT.name]
+    return f"ifNull({given}, {fallback})" if source.nullable or source.family == "text" else given
+
+
+def instant(moment: datetime) -> str:
+    """The moment as a DateTime64(3, 'UTC') literal. moment must carry a zone."""
+    return f"toDateTime64('{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}', 3, 'UTC')"
+
+
+def _rules_of(column: Column, source: Delivered, typed: _Typed, rules: Rules) -> list[tuple[str, str]]:
+    """The refusals of one column besides a missing value; no condition is ever null."""
+    maybe_null = typed.missing is not None or typed.unparsable is not None
+
+    def sure(condition: str) -> str:
+        return f"ifNull({condition}, 0)" if maybe_null else condition
+
+    refusals = []
+    if typed.unparsable:
+        refusals.append((typed.unparsable, f"unparsable value: {column.name}"))
+    if column.values:
+        allowed = ", ".join(quoted(value) if isinstance(value, str) else str(value) for value in column.values)
+        refusals.append((sure(f"{typed.value} NOT IN ({allowed})"), f"unparsable value: {column.name}"))
+    if column.at_most is not None:
+        refusals.append((sure(f"{typed.value} > {column.at_most}"), f"unparsable value: {column.name}"))
+    if column.kind == "decimal":
+        size = f"abs({typed.number})" if column.may_be_negative else typed.number
+        if not column.may_be_negative and not source.type.startswith(("UInt", "Nullable(UInt")):
+            refusals.append((sure(f"{typed.number} < 0"), f"negative value: {column.name}"))
+        if column.bounded:
+            refusals.append((sure(f"{size} > {rules.amount_limit}"), f"amount over the bound: {column.name}"))
+        else:
+            refusals.append((sure(f"{size} > {LARGEST_DECIMAL}"), f"unparsable value: {column.name}"))
+    if column.kind in ("time", "date") and not column.may_lie_ahead:
+        limit = rules.loaded_at + timedelta(days=1)
+        local = limit.astimezone(ZoneInfo(rules.zone))
+        if column.kind == "date":
+            condition = f"{typed.value} > toDate('{local:%Y-%m-%d}')"
+        elif source.family == "naive":
+            # Compared on the wall clock as delivered: cheaper than the converted value.
+            condition = f"{_column(source)} > toDateTime64('{local:%Y-%m-%d %H:%M:%S}', 3, 'UTC')"
+        else:
+            condition = f"{typed.value} > {instant(limit)}"
+        refusals.append((sure(condition), f"date in the future: {column.name}"))
+    return refusals
+
+
+def _column(source: Delivered) -> str:
+    return f"source.`{source.name}`"
+
+
+def _text(source: Delivered) -> str:
+    """What was delivered, as text that means the same when it is landed again from CSV."""
+    column = _column(source)
+    if source.family == "instant":
+        column = f"concat(toString({column}), 'Z')"
+    elif source.family != "text":
+        column = f"toString({column})"
+    return f"CAST({column}, 'Nullable(String)')"
+
+
+def _typed(column: Column, source: Delivered, rules: Rules) -> _Typed:
+    if source.family == "text" and column.kind != "text":
+        return _from_text(column, f"trimBoth({_column(source)})", rules)
+    if source.family == "single" and column.kind != "text":
+        text = f"toString({_column(source)})"
+        return _from_text(column, f"if({text} = 'nan', NULL, {text})", rules)
+    make = {"integer": _integer, "decimal": _decimal, "text": _string, "time": _time, "date": _date}[column.kind]
+    return make(column, source, rules)
+
+
+def _missing(source: Delivered) -> str | None:
+    if source.family == "float":
+        return f"ifNull(isNaN({_column(source)}), 1)" if source.nullable else f"isNaN({_column(source)})"
+    return f"isNull({_column(source)})" if source.nullable else None
+
+
+def _present(source: Delivered) -> str:
+    """The column, with the NaN that pandas and polars write for a missing number turned into null."""
+    column = _column(source)
+    return f"if(isNaN({column}), NULL, {column})" if source.family == "float" else column
+
+
+def _integer(column: Column, source: Delivered, rules: Rules) -> _Typed:
+    name, missing, maximum = _column(source), _missing(source), _INTEGER_MAXIMUM[column.type]
+    if source.family == "decimal":
+        # Number columns of other databases arrive as decimals: whole ones are ids.
+        value = f"accurateCastOrNull(toString({name}), '{column.type}')"
+        return _Typed(value, missing, f"isNull({value}) AND isNotNull({name})")
+    checks = []
+    if not source.type.removeprefix("Nullable(").startswith(("UInt", "Bool")):
+        checks.append(f"{name} < 0")
+    if source.family == "float":
+        checks += [f"{name} != floor({name})", f"{name} > {min(maximum, 2**53)}"]
+    elif not source.type.removeprefix("Nullable(").startswith(("UInt8", "UInt16", "Bool")) and maximum < 2**63:
+        checks.append(f"{name} > {maximum}")
+    condition = " OR ".join(checks)
+    if condition and source.nullable:
+        condition = f"ifNull({condition}, 0)"
+    convert = f"to{column.type}({_present(source)})"
+    if source.family == "float" and missing:
+        # Converting an infinite number is undefined even where the row is refused.
+        convert = f"to{column.type}(if({condition} OR {missing}, NULL, {name}))"
+    return _Typed(convert, missing, condition or None)
+
+
+def _decimal(column: Column, source: Delivered, rules: Rules) -> _Typed:
+    name, missing, scale = _column(source), _missing(source), column.scale
+    if source.family in ("integer", "boolean"):
+        value = f"reinterpret(toInt64({name}) * {10**scale}, 'Decimal64({scale})')"
+        return _Typed(value, missing, None, name)
+    if source.family == "decimal":
+        value = (
+            f"CAST(if(abs({name}) > {LARGEST_DECIMAL}, NULL, round({name}, {scale})), 'Nullable(Decimal(18, {scale}))')"
+        )
+        return _Typed(value, missing, f"isNull({value}) AND isNotNull({name})", name)
+    # 2.55 is stored as 2.54999…: rounding to four digits more than asked first finds the decimal that was written.
+    size = f"abs({name})" if column.may_be_negative else name
+    digits = f"toInt64(floor(floor({size} * 1e{scale + 4} + 0.5) / 1e4 + 0.5))"
+    if column.may_be_negative:
+        digits = f"if({name} < 0, -{digits}, {digits})"
+    value = f"reinterpret({digits}, 'Decimal64({scale})')"
+    if column.nullable or not column.required:
+        value = f"if(isNaN({name}), NULL, {value})"
+    infinite = f"isInfinite({name})"
+    return _Typed(value, missing, f"ifNull({infinite}, 0)" if source.nullable else infinite, name)
+
+
+def _string(column: Column, source: Delivered, rules: Rules) -> _Typed:
+    name = _column(source) if source.family == "text" else f"toString({_column(source)})"
+    missing = _missing(source)
+    if column.nullable or column.required or column.default:
+        # CSV cannot tell an empty text from a missing one, so both mean missing in every format.
+        return _Typed(f"nullIf({name}, '')", f"ifNull({name} = '', 1)", None)
+    return _Typed(name, missing, None)
+
+
+def _time(column: Column, source: Delivered, rules: Rules) -> _Typed:
+    name, missing, zone = _column(source), _missing(source), quoted(rules.zone)
+    if source.family == "naive":
+        value, early = _local_to_utc(name, zone), f"{name} < toDateTime64('1970-01-02 00:00:00', 0, 'UTC')"
+    elif source.family == "date":
+        value = f"toTimeZone(toDateTime64({name}, 3, {zone}), 'UTC')"
+        early = f"{name} < toDate('1970-01-02')"
+    else:
+        value, early = f"toDateTime64({name}, 3, 'UTC')", f"{name} < toDateTime64('1970-01-02 00:00:00', 0, 'UTC')"
+    return _Typed(value, missing, f"ifNull({early}, 0)" if source.nullable else early)
+
+
+def _local_to_utc(name: str, zone: str) -> str:
+    """A wall clock that was read as if it were UTC, as the instant it means in the zone.
+
+    The offset is taken at the first estimate of the instant, so that it is right beside a change of clocks.
+    """
+    estimate = f"{name} - toIntervalSecond(timezoneOffset(toTimeZone({name}, {zone})))"
+    return f"toDateTime64({name} - toIntervalSecond(timezoneOffset(toTimeZone({estimate}, {zone}))), 3, 'UTC')"
+
+
+def _date(column: Column, source: Delivered, rules: Rules) -> _Typed:
+    name = _column(source)
+    day = {"instant": f"toDate32({name}, {quoted(rules.zone)})", "naive": f"toDate32({name}, 'UTC')"}
+    return _day(column, day.get(source.family, name), _missing(source))
+
+
+def _day(column: Column, day: str, missing: str | None) -> _Typed:
+    """A Date32 value as a Date; a day past the end of the type means an open end where the column allows one."""
+    if column.nullable and column.may_lie_ahead:
+        open_end = f"{day} >= toDate32('2149-01-01')"
+        value = f"if({open_end}, NULL, toDate({day}))"
+        outside = f"{day} < toDate32('1970-01-01')"
+    else:
+        value = f"toDate({day})"
+        outside = f"{day} < toDate32('1970-01-01') OR {day} >= toDate32('2149-01-01')"
+    return _Typed(value, missing, outside if missing is None else f"ifNull({outside}, 0)")
+
+
+def _from_text(column: Column, text: str, rules: Rules) -> _Typed:
+    missing = f"ifNull({text} = '', 1)"
+    zone = quoted(rules.zone)
+    number = ""
+    if column.kind == "integer":
+        if column.values == (0, 1):
+            text = f"transform(lower({text}), ['true', 'false'], ['1', '0'], lower({text}))"
+        whole = f"if(match({text}, '^\\\\d+\\\\.0*$'), toUInt64OrNull(extract({text}, '^\\\\d+')), NULL)"
+        value = f"coalesce(toUInt64OrNull({text}), {whole})"
+        maximum = _INTEGER_MAXIMUM[column.type]
+        if maximum < 2**64 - 1:
+            value = f"to{column.type}(if({value} > {maximum}, NULL, {value}))"
+    elif column.kind == "decimal":
+        number = f"toDecimal128OrNull({text}, {column.scale + 8})"
+        fitting = f"if(abs({number}) > {LARGEST_DECIMAL}, NULL, {number})"
+        value = f"CAST(round({fitting}, {column.scale}), 'Nullable(Decimal(18, {column.scale}))')"
+        return _Typed(value, missing, f"isNull({number}) AND NOT {missing}", number)
+    else:
+        parsed = f"if(match({text}, '{_TIME_PATTERN}'), parseDateTime64BestEffortOrNull({text}, 3, {zone}), NULL)"
+        if column.kind == "date":
+            typed = _day(column, f"toDate32({parsed}, {zone})", missing)
+            unparsable = f"(isNull({parsed}) AND NOT {missing}) OR {typed.unparsable}"
+            return _Typed(typed.value, missing, unparsable)
+        value = f"toTimeZone({parsed}, 'UTC')"
+        early = f"ifNull({value} < toDateTime64('1970-01-02 00:00:00', 0, 'UTC'), 0)"
+        return _Typed(value, missing, f"(isNull({value}) AND NOT {missing}) OR {early}")
+    return _Typed(value, missing, f"isNull({value}) AND NOT {missing}", number)

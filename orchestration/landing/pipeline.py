@@ -1,0 +1,282 @@
+"""From deliveries to a committed batch: read each file once, judge its rows, settle them against each other and against
+what has landed, refuse the batch or commit it. Everything but the control of it happens inside the engine."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from orchestration.errors import TierhouseError
+from orchestration.landing import journal
+from orchestration.landing.contract import TABLES, Table
+from orchestration.landing.judge import VERSION_OF_ORDER, Delivered, Judgement, Rules, instant, judge
+from orchestration.landing.report import LandingReport, TableReport
+from orchestration.landing.settle import settle
+from orchestration.landing.tables import landing_table, quarantine_table, quoted, scalar
+from orchestration.lock import writer_lock
+from orchestration.warehouse.settings import Settings
+
+Progress = Callable[[str], None]
+
+AMOUNT_LIMIT_VARIABLE = "TIERHOUSE_AMOUNT_LIMIT"
+DEFAULT_AMOUNT_LIMIT = 100_000_000
+
+# Merging the side table would be wasted work: its parts go to landing as they are.
+_SIDE_TABLE_SETTINGS = "SETTINGS max_bytes_to_merge_at_max_space_in_pool = 1"
+# Two views that each take half of the keys write on two cores; one view would sort and compress on one.
+_SPLIT_TABLES = ("orders", "order_lines")
+INSERT_SETTINGS: dict[str, int | str] = {
+    "parallel_view_processing": 1,
+    "max_insert_threads": 2,
+    "input_format_null_as_default": 0,
+    "input_format_skip_unknown_fields": 1,
+    "insert_deduplicate": 0,
+    "async_insert": 0,
+}
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One file, or another source, of rows for one table. columns: what it holds of the contract, in its own types.
+    send: inserts its rows into the named table, which has those columns. rows: how many it holds, where known."""
+
+    label: str
+    columns: tuple[Delivered, ...]
+    send: Callable[[Client, str], None]
+    rows: int | None = None
+    warnings: tuple[str, ...] = field(default=())
+
+
+def land_deliveries(
+    client: Client,
+    settings: Settings,
+    deliveries: Mapping[str, Sequence[Delivery]],
+    what: str,
+    progress: Progress | None = None,
+) -> LandingReport:
+    """Land deliveries (landing table -> its sources) as one batch, under the writer lock; `what` names it to others.
+
+    Raises TierhouseError when a source cannot be read or more than `settings.refusal_limit` of the rows of a table are
+    refused; then nothing has landed, and the refused rows are in quarantine.
+    """
+    say = progress or (lambda message: None)
+    with writer_lock(settings, what):
+        repaired = journal.repair(client, settings)
+        if repaired:
+            say(f"repaired: {repaired}")
+        started = time.monotonic()
+        report = LandingReport(*_new_batch(client, settings))
+        rules = Rules(settings.zone, report.loaded_at, amount_limit())
+        journal.record(client, settings, report.batch_id, report.loaded_at, "judging")
+        try:
+            for table in TABLES.values():
+                if deliveries.get(table.name):
+                    say(f"judging {table.name}")
+                    report.tables.append(_judge_table(client, settings, table, deliveries[table.name], rules, report))
+            _decide(report, settings)
+        except BaseException:
+            _give_up(client, settings, report)
+            raise
+        say("landing")
+        examples = _examples(client, settings, report)
+        report.seconds = time.monotonic() - started
+        journal.commit(client, settings, report)
+        report.seconds = time.monotonic() - started
+    if report.status == "refused":
+        raise TierhouseError(_refusal(report, settings, examples))
+    return report
+
+
+def amount_limit() -> int:
+    """The bound on amounts, prices and quantities, in CNY or units, from TIERHOUSE_AMOUNT_LIMIT."""
+    text = os.environ.get(AMOUNT_LIMIT_VARIABLE) or str(DEFAULT_AMOUNT_LIMIT)
+    if not (text.isascii() and text.isdigit()) or not 0 < int(text) <= 10**12:
+        raise TierhouseError(f"{AMOUNT_LIMIT_VARIABLE} is {text!r}; set it to a whole number from 1 to 1000000000000")
+    return int(text)
+
+
+def _new_batch(client: Client, settings: Settings) -> tuple[str, datetime]:
+    """A batch id and its load time: the server's clock, but always later than that of the batch before."""
+    database = settings.database("incoming")
+    now, last = client.query(
+        f"SELECT toUnixTimestamp64Milli(now64(3)), toUnixTimestamp64Milli(max(loaded_at)) FROM {database}.journal"
+    ).result_rows[0]
+    loaded_at = datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=max(now, last + 1))
+    return f"{loaded_at:%Y%m%dT%H%M%S}{loaded_at.microsecond // 1000:03d}-{uuid.uuid4().hex[:6]}", loaded_at
+
+
+def _judge_table(
+    client: Client,
+    settings: Settings,
+    table: Table,
+    deliveries: Sequence[Delivery],
+    rules: Rules,
+    batch: LandingReport,
+) -> TableReport:
+    started = time.monotonic()
+    side = f"{settings.database('incoming')}.{table.name}"
+    client.command(landing_table(table, side, _SIDE_TABLE_SETTINGS))
+    client.command(quarantine_table(table, f"{side}__refused", engine="MergeTree ORDER BY tuple()"))
+    report = TableReport(table.name)
+    for delivery in deliveries:
+        report.files.append(delivery.label)
+        report.warnings += delivery.warnings
+        _read(client, side, table, delivery, rules, batch)
+    report.delivered = _count(client, side) + _count(client, f"{side}__refused")
+    expected = [delivery.rows for delivery in deliveries if delivery.rows is not None]
+    if len(expected) == len(deliveries) and sum(expected) != report.delivered:
+        raise TierhouseError(
+            f"{table.name}: the files say {sum(expected)} rows, {report.delivered} arrived; land the folder again"
+        )
+    if table.name == "order_lines" and any(_may_lack_version(delivery) for delivery in deliveries):
+        _take_version_of_order(client, settings)
+    report.already_there = settle(client, settings, table, rules.loaded_at, batch.batch_id)
+    report.landed = _count(client, side)
+    report.quarantined = _count(client, f"{side}__refused")
+    if report.quarantined:
+        rows = client.query(f"SELECT _reason, count() FROM {side}__refused GROUP BY 1 ORDER BY 2 DESC, 1").result_rows
+        report.reasons = {reason: count for reason, count in rows}
+    if report.delivered != report.landed + report.already_there + report.quarantined:
+        raise TierhouseError(
+            f"{table.name}: {report.delivered} rows delivered, but {report.landed} landed, {report.already_there} "
+            f"already there and {report.quarantined} quarantined do not add up; nothing was landed, please report this"
+        )
+    report.seconds = time.monotonic() - started
+    return report
+
+
+def _read(client: Client, side: str, table: Table, delivery: Delivery, rules: Rules, batch: LandingReport) -> None:
+    """Send one delivery through views that type and judge each row, into the side tables of good and refused rows."""
+    judgement = judge(table, delivery.columns, rules)
+    raw = f"{side}__raw"
+    columns = ", ".join(f"`{column.name}` {column.type}" for column in delivery.columns)
+    client.command(f"CREATE TABLE {raw} ({columns}) ENGINE = Null")
+    views = _views(table, side, delivery, judgement, batch)
+    for number, (target, select) in enumerate(views):
+        client.command(f"CREATE MATERIALIZED VIEW {side}__view_{number} TO {target} AS {select}")
+    try:
+        delivery.send(client, raw)
+    except ClickHouseError as error:
+        raise TierhouseError(f"cannot read {delivery.label}: {engine_message(error)}") from None
+    for number in range(len(views)):
+        client.command(f"DROP TABLE {side}__view_{number} SYNC")
+    client.command(f"DROP TABLE {raw} SYNC")
+
+
+def _views(
+    table: Table, side: str, delivery: Delivery, judgement: Judgement, batch: LandingReport
+) -> list[tuple[str, str]]:
+    """(target table, SELECT) of the views that take the rows of a delivery apart."""
+    names = [column.name for column in table.columns]
+    stamp = f"{instant(batch.loaded_at)} AS _loaded_at, {quoted(batch.batch_id)} AS _batch_id"
+    source = f"FROM {side}__raw AS source"
+    values = ", ".join(f"{judgement.values[name]} AS {name}" for name in names)
+    texts = ", ".join(f"{judgement.texts[name]} AS {name}" for name in names)
+    good = f"SELECT {values}, {stamp} {source} WHERE NOT ({judgement.is_bad})"
+    refused = (
+        f"SELECT {texts}, {judgement.reason} AS _reason, {quoted(delivery.label)} AS _file, "
+        f"toUInt64(0) AS _row_hash, toUInt32(0) AS _copy, {stamp} {source} WHERE {judgement.is_bad}"
+    )
+    if table.name not in _SPLIT_TABLES:
+        return [(side, good), (f"{side}__refused", refused)]
+    half = f"bitAnd(bitShiftRight({judgement.values[table.key[0]]}, 14), 1)"
+    return [(side, f"{good} AND {half} = 0"), (side, f"{good} AND {half} = 1"), (f"{side}__refused", refused)]
+
+
+def _may_lack_version(delivery: Delivery) -> bool:
+    column = next((column for column in delivery.columns if column.name == "updated_at"), None)
+    return column is None or column.nullable
+
+
+def _take_version_of_order(client: Client, settings: Settings) -> None:
+    """Give lines without updated_at the ordered_at of their order, from its earliest version, which never moves."""
+    incoming, landing = settings.database("incoming"), settings.database("landing")
+    lines = f"{incoming}.order_lines"
+    missing = f"updated_at = {VERSION_OF_ORDER}"
+    if not scalar(client, f"SELECT count() FROM {lines} WHERE {missing}"):
+        return
+    ids = f"(SELECT order_id FROM {lines} WHERE {missing})"
+    versions = f"SELECT order_id, ordered_at, updated_at, _loaded_at FROM {incoming}.orders WHERE order_id IN {ids}"
+    if not scalar(client, f"EXISTS TABLE {incoming}.orders"):
+        versions = ""
+    landed = f"SELECT order_id, ordered_at, updated_at, _loaded_at FROM {landing}.orders WHERE order_id IN {ids}"
+    versions = " UNION ALL ".join(filter(None, [versions, landed]))
+    client.command(landing_table(TABLES["order_lines"], f"{lines}__versioned", _SIDE_TABLE_SETTINGS))
+    client.command(
+        f"INSERT INTO {lines}__versioned SELECT line.* REPLACE "
+        f"(if(line.{missing}, known.ordered_at, line.updated_at) AS updated_at) FROM {lines} AS line LEFT JOIN "
+        f"(SELECT order_id, argMin(ordered_at, (updated_at, _loaded_at)) AS ordered_at FROM ({versions}) "
+        "GROUP BY order_id) AS known ON line.order_id = known.order_id",
+        settings={"join_use_nulls": 0},
+    )
+    client.command(f"EXCHANGE TABLES {lines} AND {lines}__versioned")
+    client.command(f"DROP TABLE {lines}__versioned SYNC")
+
+
+def _decide(report: LandingReport, settings: Settings) -> None:
+    """Refuse the batch when too large a share of any table was refused: then none of its rows land."""
+    if any(table.quarantined > settings.refusal_limit * table.delivered for table in report.tables):
+        report.status = "refused"
+        for table in report.tables:
+            table.held_back, table.landed = table.landed, 0
+
+
+def _give_up(client: Client, settings: Settings, report: LandingReport) -> None:
+    """Tidy up after an error before anything landed; where even that fails, the next landing or refresh does it."""
+    try:
+        journal.drop_side_tables(client, settings)
+        journal.record(client, settings, report.batch_id, report.loaded_at, "dropped")
+    except Exception:
+        return
+
+
+def _examples(client: Client, settings: Settings, report: LandingReport) -> dict[str, str]:
+    """For a refused batch: per table over the limit, one refused row of its most common reason, as text."""
+    examples = {}
+    for table in report.tables:
+        if report.status == "refused" and table.reasons:
+            reason = next(iter(table.reasons))
+            names = ", ".join(column.name for column in TABLES[table.table].columns)
+            row = client.query(
+                f"SELECT {names} FROM {settings.database('incoming')}.{table.table}__refused "
+                f"WHERE _reason = {quoted(reason)} ORDER BY tuple({names}) LIMIT 1"
+            ).result_rows[0]
+            named = zip(names.split(", "), row, strict=True)
+            examples[table.table] = ", ".join(f"{name}={value}" for name, value in named if value is not None)
+    return examples
+
+
+def _refusal(report: LandingReport, settings: Settings, examples: dict[str, str]) -> str:
+    parts = []
+    for table in report.tables:
+        if table.quarantined > settings.refusal_limit * table.delivered:
+            reasons = ", ".join(f"{reason} ({count:,})" for reason, count in list(table.reasons.items())[:3])
+            parts.append(
+                f"{table.table}: {table.quarantined:,} of {table.delivered:,} rows "
+                f"({table.quarantined / table.delivered:.1%}) were refused: {reasons}; "
+                f"for example {examples[table.table]}"
+            )
+    return (
+        f"nothing landed, over the limit of {settings.refusal_limit:.1%}: {'. '.join(parts)}. "
+        f"The refused rows are in {settings.database('quarantine')}; mend the source and land it again"
+    )
+
+
+def _count(client: Client, table: str) -> int:
+    return scalar(client, f"SELECT count() FROM {table}")
+
+
+def engine_message(error: Exception) -> str:
+    """The engine's message in one line, without codes, traces and the driver's preamble."""
+    text = " ".join(str(error).split())
+    text = text.partition("DB::Exception: ")[2] or text
+    for mark in (" (version ", ": While executing", ": (while reading", " Stack trace"):
+        text = text.partition(mark)[0]
+    return text[:400]
