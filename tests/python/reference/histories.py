@@ -20,11 +20,13 @@ def random_history(seed: int, last_day: date, zone: str, absent: tuple[str, ...]
     midnight = pd.Timestamp(last_day + timedelta(days=1), tz=zone).tz_convert("UTC").as_unit("ms")
     orders = _orders(random, midnight)
     lines = _lines(random, orders)
-    orders_with_versions = _versions(random, orders, midnight, _change_order)
+    # Some headers become known after their lines.
+    delay = np.where(random.random(ORDERS) < 0.05, random.integers(0, 4 * 86_400_000, ORDERS), 0)
+    headers = orders.assign(updated_at=orders["updated_at"] + pd.to_timedelta(delay, unit="ms"))
     tables = {
-        "orders": orders_with_versions,
+        "orders": _versions(random, headers, midnight, _change_order),
         "order_lines": _versions(random, lines, midnight, _change_line),
-        "refunds": _versions(random, _refunds(random, lines), midnight, _change_amount),
+        "refunds": _versions(random, _refunds(random, lines), midnight, _change_refund),
         "complaints": _versions(random, _complaints(random, midnight), midnight, _change_nothing),
         "customers": _versions(random, _customers(random, midnight), midnight, _change_customer),
         "products": _versions(random, _products(random, last_day, midnight), midnight, _change_product),
@@ -240,6 +242,13 @@ def _change_order(random: np.random.Generator, rows: pd.DataFrame) -> None:
 def _change_line(random: np.random.Generator, rows: pd.DataFrame) -> None:
     rows["quantity"] = np.round(rows["quantity"] * random.choice([0.5, 1, 1.5], len(rows)), 3)
     rows["product_id"] = random.integers(1, PRODUCTS + 2, len(rows))
+    changed = np.round(rows["unit_price"] * random.choice([0.5, 0.9], len(rows)), 4)
+    rows["unit_cost"] = np.where(random.random(len(rows)) < 0.7, changed, np.nan)
+
+
+def _change_refund(random: np.random.Generator, rows: pd.DataFrame) -> None:
+    _change_amount(random, rows)
+    rows["quantity"] = np.round(rows["quantity"] * random.choice([0.5, 1], len(rows)), 3)
 
 
 def _change_amount(random: np.random.Generator, rows: pd.DataFrame) -> None:
