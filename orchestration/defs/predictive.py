@@ -1,11 +1,9 @@
 """Python assets: what SQL cannot express. Features in, one table each out, replaced per as-of date."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from orchestration.defs.partitions import daily
-from orchestration.defs.resources import Warehouse
+from orchestration.defs.resources import RefreshRun, Warehouse
 from orchestration.predictive import store
 from orchestration.predictive.potential import MODEL_VERSION, potential as compute_potential
 from orchestration.progress import report
@@ -20,9 +18,10 @@ from orchestration.progress import report
     code_version=MODEL_VERSION,
     kinds={"python"},
     retry_policy=dg.RetryPolicy(max_retries=2, delay=10),
-    required_resource_keys={"refresh_run"},
 )
-def potential(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
+def potential(
+    context: dg.AssetExecutionContext, warehouse: Warehouse, refresh_run: RefreshRun
+) -> dg.MaterializeResult:
     settings = warehouse.settings()
     client = warehouse.client()
     as_of = context.partition_key

@@ -1,7 +1,5 @@
 """When it runs: every morning for the day before, and on Mondays once from landing anew."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from orchestration.defs.partitions import daily

@@ -3,8 +3,6 @@
 features: staging, facts, features, seeds. tiers: scoring, tiers, snapshots. marts: the published build, and the views on it.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
@@ -95,9 +93,14 @@ def _assets(step: str) -> dg.AssetsDefinition:
         exclude=EXCLUSIONS[step],
         partitions_def=daily(),
         retry_policy=dg.RetryPolicy(max_retries=2, delay=10),
-        required_resource_keys={"refresh_run"},
     )
-    def run(context: dg.AssetExecutionContext, config: RefreshConfig, dbt: DbtCliResource, warehouse: Warehouse):
+    def run(
+        context: dg.AssetExecutionContext,
+        config: RefreshConfig,
+        dbt: DbtCliResource,
+        warehouse: Warehouse,
+        refresh_run: RefreshRun,
+    ):
         yield from _build(step, context, dbt, warehouse, full=config.full and step == "features")
 
     return run
@@ -106,5 +109,3 @@ def _assets(step: str) -> dg.AssetsDefinition:
 dbt_features = _assets("features")
 dbt_tiers = _assets("tiers")
 dbt_marts = _assets("marts")
-
-__all__ = ["RefreshRun", "dbt_features", "dbt_marts", "dbt_tiers"]
