@@ -58,9 +58,11 @@ def serve(settings: Settings, until_idle: bool = False) -> None:
         shutil.rmtree(bodies, ignore_errors=True)
         bodies.mkdir(mode=0o700)
         try:
-            engine = Engine(folder, memory_bytes)
+            engine = Engine(folder, memory_bytes, readable_databases=(settings.database("marts"),))
         except ServerError as error:
-            raise TierhouseError(f"the warehouse in {folder} cannot be opened: {error.message.splitlines()[0]}") from None
+            raise TierhouseError(
+                f"the warehouse in {folder} cannot be opened: {error.message.splitlines()[0]}"
+            ) from None
         application = Application(
             engine,
             {user: Account(password, reads_only) for user, (password, reads_only) in accounts.items()},

@@ -124,8 +124,12 @@ class Application:
                 "Access-Control-Max-Age": "86400",
             })  # fmt: skip
         elif method not in ("GET", "HEAD", "POST"):
-            await self._plain(send, 405, b"This method is not supported; use GET or POST.\n", {"Allow": "OPTIONS, GET, HEAD, POST"})
-        elif path in ("/ping", "/replicas_status") or (path == "/" and method != "POST" and b"query=" not in scope["query_string"]):
+            await self._plain(
+                send, 405, b"This method is not supported; use GET or POST.\n", {"Allow": "OPTIONS, GET, HEAD, POST"}
+            )
+        elif path in ("/ping", "/replicas_status") or (
+            path == "/" and method != "POST" and b"query=" not in scope["query_string"]
+        ):
             await self._plain(send, 200, b"Ok.\n", head_only=method == "HEAD")
         elif path in ("/", "/query"):
             await self._query(scope, receive, send)
@@ -161,8 +165,7 @@ class Application:
         try:
             user, account = self._authenticate(request)
             await read_body(request, receive, self.folder)
-            readonly = account.reads_only or request.method != "POST"
-            execution = Execution(self.engine, self.sessions, request, user, readonly)
+            execution = Execution(self.engine, self.sessions, request, user, account.reads_only)
             await self._execute(execution, receive, answer)
         except ServerError as error:
             await answer.fail(error)
@@ -170,7 +173,9 @@ class Application:
             pass
         except OSError as error:
             logger.error("a request failed: %s", error.strerror)
-            await answer.fail(ServerError(1001, "STD_EXCEPTION", f"The server cannot keep the request's data: {error.strerror}."))
+            await answer.fail(
+                ServerError(1001, "STD_EXCEPTION", f"The server cannot keep the request's data: {error.strerror}.")
+            )
         finally:
             await self._in_thread(remove_files, request)
 

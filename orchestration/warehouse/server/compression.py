@@ -36,7 +36,9 @@ class Decoder(Protocol):
 
 def choose_encoding(accepted: str) -> str | None:
     """The encoding to answer with, of the value of Accept-Encoding; None for none of ours."""
-    names = {part.split(";")[0].strip().lower() for part in accepted.split(",") if "q=0" not in part.replace("q=0.", "")}
+    names = {
+        part.split(";")[0].strip().lower() for part in accepted.split(",") if "q=0" not in part.replace("q=0.", "")
+    }
     return next((name for name in _PREFERENCE if name in names or (name == "gzip" and "x-gzip" in names)), None)
 
 
@@ -157,7 +159,5 @@ _DECODERS: dict[str, Callable[[], Decoder]] = {
     "gzip": lambda: _MembersDecoder(lambda: zlib.decompressobj(31), 354, "ZLIB_INFLATE_FAILED"),
     "x-gzip": lambda: _MembersDecoder(lambda: zlib.decompressobj(31), 354, "ZLIB_INFLATE_FAILED"),
     "deflate": lambda: _MembersDecoder(lambda: zlib.decompressobj(15), 354, "ZLIB_INFLATE_FAILED"),
-    "zstd": lambda: _MembersDecoder(
-        lambda: zstandard.ZstdDecompressor().decompressobj(), 561, "ZSTD_DECODER_FAILED"
-    ),
+    "zstd": lambda: _MembersDecoder(lambda: zstandard.ZstdDecompressor().decompressobj(), 561, "ZSTD_DECODER_FAILED"),
 }

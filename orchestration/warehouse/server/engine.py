@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import re
 import threading
 import uuid
 from collections.abc import Iterator
@@ -15,13 +14,20 @@ from chdb import _chdb
 
 from orchestration.warehouse.server.errors import ServerError, from_engine
 
-GIBIBYTE = 1 << 30
 # A setting nothing here uses; it carries the client's query_id into the engine's process list and query log, because
 # the engine in process picks its own ids. (log_comment would do, but belongs to the clients.)
 QUERY_ID_SETTING = "promql_table"
 # Where the engine puts the overlay that answers table names with files of the disk; dropped as soon as it exists.
 _OVERLAY = "_files_of_the_disk"
-_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_OWNER_ROLE, _READER_ROLE = "warehouse_owner", "warehouse_reader"
+_QUERY_LOG_TABLE = "engine_query_log"
+_ID_IN_SETTINGS = f"substringIndex(Settings['{QUERY_ID_SETTING}'], char(10), 1)"
+# The log as clients expect it: with their own ids, and without the setting that carried them.
+_QUERY_LOG_VIEW = f"""CREATE OR REPLACE VIEW system.query_log AS SELECT * REPLACE (
+    if({_ID_IN_SETTINGS} = '', query_id, {_ID_IN_SETTINGS}) AS query_id,
+    if({_ID_IN_SETTINGS} = '' OR NOT is_initial_query, initial_query_id, {_ID_IN_SETTINGS}) AS initial_query_id,
+    mapFilter((name, value) -> name != '{QUERY_ID_SETTING}', Settings) AS Settings
+) FROM system.{_QUERY_LOG_TABLE}""".encode()
 # Defaults of a server rather than of a local tool.
 _HANDLE_SETTINGS = {"implicit_select": "0", "allow_introspection_functions": "0"}
 
@@ -144,24 +150,31 @@ class Handle:
 class Engine:
     """The one engine of the process, on the data folder below `folder`."""
 
-    def __init__(self, folder: Path, memory_bytes: int):
+    def __init__(self, folder: Path, memory_bytes: int, readable_databases: tuple[str, ...] = ()):
+        """Start the engine. `readable_databases` are what handles for readers see. Raises ServerError."""
         self.folder = folder
         data = folder / "data"
         _prepare_default_database(data)
-        for name in ("users.xml", "config.xml"):
-            text = _USERS if name == "users.xml" else _configuration(folder, memory_bytes)
-            _write_private(folder / name, text)
+        _write_private(folder / "users.xml", _users(readable_databases))
+        _write_private(folder / "config.xml", _configuration(folder, memory_bytes))
         self._address = f"file:{data}?config-file={folder / 'config.xml'}"
         _chdb.set_signal_handlers_enabled(0)
         # The engine lives as long as a handle is open, and a connection string is read by the first one only.
         self._keeper = self._connect()
         self._keeper.query(f"DROP DATABASE IF EXISTS {_OVERLAY}".encode())
+        # The log's table exists once something is in it.
+        self._keeper.query(b"SYSTEM FLUSH LOGS")
+        self._keeper.query(_QUERY_LOG_VIEW)
         self.version = self._keeper.value(b"SELECT version()")
         self.timezone = self._keeper.value(b"SELECT timezone()")
 
-    def open(self) -> Handle:
-        """A fresh handle: default database, default settings, no temporary tables. Costs about a millisecond."""
-        return self._connect()
+    def open(self, reads_only: bool = False) -> Handle:
+        """A fresh handle: default database, default settings, no temporary tables. Costs about a millisecond. With
+        `reads_only` the engine grants it nothing but SELECT on the readable databases."""
+        handle = self._connect()
+        if reads_only:
+            handle.query(f"SET ROLE {_READER_ROLE}".encode())
+        return handle
 
     def kill(self, query_mark: str) -> None:
         """End the query that carries this mark (see QUERY_ID_SETTING), if it still runs. Does not wait for its end."""
@@ -169,7 +182,9 @@ class Engine:
         try:
             where = f"Settings['{QUERY_ID_SETTING}'] = {{mark:String}}"
             with contextlib.suppress(ServerError):
-                handle.query(f"KILL QUERY WHERE {where} ASYNC".encode(), parameters={"mark": escape_parameter(query_mark)})
+                handle.query(
+                    f"KILL QUERY WHERE {where} ASYNC".encode(), parameters={"mark": escape_parameter(query_mark)}
+                )
         finally:
             handle.close()
 
@@ -198,7 +213,9 @@ def quote_identifier(name: str) -> str:
 
 def escape_parameter(text: str) -> str:
     """A text as the engine wants the value of a String parameter: escaped as in TSV."""
-    return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r").replace("\0", "\\0")
+    return (
+        text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r").replace("\0", "\\0")
+    )
 
 
 def _prepare_default_database(data: Path) -> None:
@@ -225,19 +242,20 @@ def _write_private(path: Path, text: str) -> None:
 
 def _configuration(folder: Path, memory_bytes: int) -> str:
     spill = memory_bytes // 3
-    users = escape(str(folder / "users.xml"))
+    users, nowhere = escape(str(folder / "users.xml")), escape(str(folder / "no_files"))
     return f"""<clickhouse>
   <max_server_memory_usage>{memory_bytes}</max_server_memory_usage>
   <default_database>{_OVERLAY}</default_database>
-  <timezone>UTC</timezone>
   <users_config>{users}</users_config>
   <user_directories><users_xml><path>{users}</path></users_xml></user_directories>
-  <user_files_path>{escape(str(folder / "no_files"))}/</user_files_path>
-  <format_schema_path>{escape(str(folder / "no_files"))}/</format_schema_path>
+  <user_files_path>{nowhere}/</user_files_path>
+  <user_scripts_path>{nowhere}/</user_scripts_path>
+  <format_schema_path>{nowhere}/</format_schema_path>
+  <custom_local_disks_base_directory>{nowhere}/</custom_local_disks_base_directory>
   <query_log>
-    <database>system</database><table>engine_query_log</table>
-    <flush_interval_milliseconds>2000</flush_interval_milliseconds>
-    <engine>ENGINE = MergeTree ORDER BY event_time TTL event_date + INTERVAL 3 DAY</engine>
+    <database>system</database><table>{_QUERY_LOG_TABLE}</table>
+    <flush_interval_milliseconds>1000</flush_interval_milliseconds>
+    <engine>ENGINE = Memory SETTINGS max_bytes_to_keep = {64 << 20}</engine>
   </query_log>
   <profiles><default>
     <max_bytes_before_external_group_by>{spill}</max_bytes_before_external_group_by>
@@ -247,17 +265,26 @@ def _configuration(folder: Path, memory_bytes: int) -> str:
 """
 
 
-# Everything but the grants FILE (tables and functions over files of the machine) and SYSTEM SHUTDOWN.
-_USERS = """<clickhouse>
+def _users(readable_databases: tuple[str, ...]) -> str:
+    """The engine knows one user only; what differs between clients is the role. Nobody gets the grants FILE (tables and
+    functions over files of the machine) and SYSTEM SHUTDOWN."""
+    grants = "".join(
+        f"<query>GRANT SELECT ON {escape(quote_identifier(name))}.*</query>" for name in readable_databases
+    )
+    return f"""<clickhouse>
+  <roles>
+    <{_OWNER_ROLE}><grants>
+      <query>GRANT ALL ON *.* WITH GRANT OPTION</query>
+      <query>REVOKE FILE ON *.*</query>
+      <query>REVOKE SYSTEM SHUTDOWN ON *.*</query>
+    </grants></{_OWNER_ROLE}>
+    <{_READER_ROLE}><grants>{grants}</grants></{_READER_ROLE}>
+  </roles>
   <users><default>
     <password></password>
     <profile>default</profile><quota>default</quota>
     <networks><ip>::/0</ip></networks>
-    <grants>
-      <query>GRANT ALL ON *.* WITH GRANT OPTION</query>
-      <query>REVOKE FILE ON *.*</query>
-      <query>REVOKE SYSTEM SHUTDOWN ON *.*</query>
-    </grants>
+    <grants><query>GRANT {_OWNER_ROLE}</query><query>GRANT {_READER_ROLE}</query></grants>
   </default></users>
   <profiles><default/></profiles>
   <quotas><default/></quotas>

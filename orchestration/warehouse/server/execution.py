@@ -13,27 +13,43 @@ from orchestration.warehouse.server.engine import (
     Engine,
     Handle,
     Progress,
-    escape_parameter,
     quote,
     quote_identifier,
 )
-from orchestration.warehouse.server.errors import ServerError, from_engine
+from orchestration.warehouse.server.errors import ServerError
 from orchestration.warehouse.server.guard import check_setting, refuse_files_of_the_server
 from orchestration.warehouse.server.request import ExternalTable, Request
 from orchestration.warehouse.server.sessions import Session, Sessions, read_timeout
-from orchestration.warehouse.server.statement import Statement, Token, read_statement
+from orchestration.warehouse.server.statement import Statement, read_statement
 
 # Formats without head, foot and separators between rows: their blocks can be joined as they come.
 _JOINABLE_FORMATS = frozenset(
-    "tabseparated tsv tabseparatedraw tsvraw raw csv tskv native rowbinary jsoneachrow jsonlines ndjson"
-    " jsoncompacteachrow jsonstringseachrow jsoncompactstringseachrow lineasstring rawblob msgpack".split()
+    [
+        "tabseparated",
+        "tsv",
+        "tabseparatedraw",
+        "tsvraw",
+        "raw",
+        "csv",
+        "tskv",
+        "native",
+        "rowbinary",
+        "jsoneachrow",
+        "jsonlines",
+        "ndjson",
+        "jsoncompacteachrow",
+        "jsonstringseachrow",
+        "jsoncompactstringseachrow",
+        "lineasstring",
+        "rawblob",
+        "msgpack",
+    ]
 )
 # What breaks joining: rows behind the rows, or a frame around all of them.
 _UNJOINABLE_WORDS = (b"totals", b"extremes", b"output_format_json_array_of_rows")
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_READONLY_MESSAGE = (
-    "Cannot execute query in readonly mode. For queries over HTTP, method GET implies readonly."
-    " You should use method POST for modifying queries."
+_GET_IS_READONLY = (
+    "For queries over HTTP, method GET implies readonly. You should use method POST for modifying queries."
 )
 
 
@@ -45,7 +61,7 @@ class Execution:
     sessions: Sessions
     request: Request
     user: str
-    readonly: bool
+    reads_only: bool
     progress: Progress = field(default_factory=Progress)
     format: str | None = None
     timezone: str = ""
@@ -55,6 +71,7 @@ class Execution:
     def __post_init__(self) -> None:
         self.mark = f"{self.request.query_id}\n{uuid.uuid4()}"
         self.timezone = self.engine.timezone
+        self.readonly = self.reads_only or self.request.method != "POST"
         self._cancelled = threading.Event()
 
     @property
@@ -91,11 +108,10 @@ class Execution:
         with self._handle() as (handle, session):
             self._check_class(handle)
             self._check_readonly_session(settings, session)
-            with self._settings(handle, session, settings):
-                with self._externals(handle):
-                    if self._cancelled.is_set():
-                        raise ServerError(394, "QUERY_WAS_CANCELLED", "Query was cancelled.")
-                    yield from self._run(handle)
+            with self._settings(handle, session, settings), self._externals(handle):
+                if self._cancelled.is_set():
+                    raise ServerError(394, "QUERY_WAS_CANCELLED", "Query was cancelled.")
+                yield from self._run(handle)
 
     @contextlib.contextmanager
     def _handle(self) -> Iterator[tuple[Handle, Session | None]]:
@@ -103,14 +119,15 @@ class Execution:
         parameters = self.request.parameters
         session_id = parameters.get("session_id", "")
         if not session_id:
-            handle = self.engine.open()
+            handle = self.engine.open(self.reads_only)
             try:
                 yield handle, None
             finally:
                 handle.close()
             return
         timeout = read_timeout(parameters.get("session_timeout", ""))
-        session = self.sessions.acquire(self.user, session_id, timeout, self.request.flag("session_check"))
+        must_exist = self.request.flag("session_check")
+        session = self.sessions.acquire(self.user, session_id, timeout, must_exist, self.reads_only)
         try:
             yield session.handle, session
         finally:
@@ -123,7 +140,8 @@ class Execution:
         if count > 1:
             raise ServerError(62, "SYNTAX_ERROR", "Syntax error (Multi-statements are not allowed).")
         if self.readonly and kind != "READ_ONLY" and not self._is_harmless():
-            raise ServerError(164, "READONLY", f"{self.user}: {_READONLY_MESSAGE}")
+            reason = "This user can only read." if self.reads_only else _GET_IS_READONLY
+            raise ServerError(164, "READONLY", f"{self.user}: Cannot execute query in readonly mode. {reason}")
 
     def _is_harmless(self) -> bool:
         """Statements that change nothing but the session."""
@@ -215,6 +233,8 @@ class Execution:
             yield data
 
     def _rows(self, handle: Handle, output_format: str, parameters: dict[str, str]) -> Iterator[bytes]:
+        if not _IDENTIFIER.fullmatch(output_format):
+            raise ServerError(73, "UNKNOWN_FORMAT", "Unknown format.")
         joinable = output_format.lower() in _JOINABLE_FORMATS
         settings = {name.lower().encode() for name in self.request.settings}
         if joinable and not any(self.statement.mentions(word) or word in settings for word in _UNJOINABLE_WORDS):
@@ -326,6 +346,3 @@ def _string_argument(statement: Statement, start: int, end: int) -> str:
         raise ServerError(36, "BAD_ARGUMENTS", "Table function input needs its structure as one string.")
     text = strings[0].text[1:-1].decode("utf-8", "surrogateescape")
     return text.replace("\\'", "'").replace("''", "'").replace("\\\\", "\\")
-
-
-__all__ = ["Execution", "Token", "escape_parameter", "from_engine"]

@@ -22,12 +22,36 @@ from orchestration.warehouse.server.statement import Statement, read_statement
 
 # Parameters of the interface itself; every other one is a setting of the engine.
 _RESERVED = frozenset(
-    "query user password database default_format query_id session_id session_timeout session_check quota_key stacktrace"
-    " role compress decompress buffer_size wait_end_of_query enable_http_compression http_zlib_compression_level"
-    " client_protocol_version close_session add_http_cors_header http_native_compression_disable_checksumming_on_decompress"
-    " http_write_exception_in_output_format http_response_buffer_size send_progress_in_http_headers"
-    " http_headers_progress_interval_ms cancel_http_readonly_queries_on_client_close"
-    " http_wait_end_of_query".split()
+    [
+        "query",
+        "user",
+        "password",
+        "database",
+        "default_format",
+        "query_id",
+        "session_id",
+        "session_timeout",
+        "session_check",
+        "quota_key",
+        "stacktrace",
+        "role",
+        "compress",
+        "decompress",
+        "buffer_size",
+        "wait_end_of_query",
+        "enable_http_compression",
+        "http_zlib_compression_level",
+        "client_protocol_version",
+        "close_session",
+        "add_http_cors_header",
+        "http_native_compression_disable_checksumming_on_decompress",
+        "http_write_exception_in_output_format",
+        "http_response_buffer_size",
+        "send_progress_in_http_headers",
+        "http_headers_progress_interval_ms",
+        "cancel_http_readonly_queries_on_client_close",
+        "http_wait_end_of_query",
+    ]
 )
 _EXTERNAL_SUFFIX = re.compile(r"(.+)_(format|types|structure)")
 _MEMORY_BYTES = 1 << 20
@@ -117,7 +141,9 @@ def credentials(request: Request) -> tuple[str, str] | None:
         try:
             user, _, password = base64.b64decode(value, validate=True).decode("utf-8", "surrogateescape").partition(":")
         except (binascii.Error, ValueError):
-            raise ServerError(516, "AUTHENTICATION_FAILED", "Invalid authentication: malformed Basic credentials.") from None
+            raise ServerError(
+                516, "AUTHENTICATION_FAILED", "Invalid authentication: malformed Basic credentials."
+            ) from None
         return user or "default", password
     if scheme:
         raise ServerError(516, "AUTHENTICATION_FAILED", f"Invalid authentication: '{scheme[:20]}' is not supported.")

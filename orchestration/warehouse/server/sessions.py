@@ -14,7 +14,7 @@ MAXIMUM_TIMEOUT_SECONDS = 3600
 
 @dataclass
 class Session:
-    """One session. `timezone` is set once a statement changed it; `readonly` is the value a SET left behind."""
+    """One session; `busy` while a query runs in it."""
 
     handle: Handle
     timeout: float
@@ -31,7 +31,7 @@ class Sessions:
         self._sessions: dict[tuple[str, str], Session] = {}
         self._lock = threading.Lock()
 
-    def acquire(self, user: str, session_id: str, timeout: float, must_exist: bool) -> Session:
+    def acquire(self, user: str, session_id: str, timeout: float, must_exist: bool, reads_only: bool) -> Session:
         """Enter a session, making it unless `must_exist`. Raises ServerError 373 while another query runs in it, 372
         when it must exist and does not."""
         self.expire()
@@ -44,7 +44,7 @@ class Sessions:
                 return session
             if must_exist:
                 raise ServerError(372, "SESSION_NOT_FOUND", f"Session {session_id} not found.")
-            session = Session(self._engine.open(), timeout, 0.0)
+            session = Session(self._engine.open(reads_only), timeout, 0.0)
             self._sessions[user, session_id] = session
             return session
 

@@ -22,9 +22,31 @@ _TOKEN = re.compile(
 )
 _COMMENT_EDGE = re.compile(rb"/\*|\*/")
 _ESCAPE = re.compile(rb"\\x([0-9A-Fa-f]{2})|\\(.)|``|\"\"", re.DOTALL)
-_CONTROL_CHARACTERS = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"0": b"\0", b"a": b"\a", b"v": b"\v"}
+_CONTROL_CHARACTERS = {
+    b"b": b"\b",
+    b"f": b"\f",
+    b"n": b"\n",
+    b"r": b"\r",
+    b"t": b"\t",
+    b"0": b"\0",
+    b"a": b"\a",
+    b"v": b"\v",
+}
 _RESULT_KINDS = frozenset(
-    {b"SELECT", b"WITH", b"SHOW", b"DESCRIBE", b"DESC", b"EXISTS", b"EXPLAIN", b"CHECK", b"KILL", b"FROM", b"VALUES", b"("}
+    {
+        b"SELECT",
+        b"WITH",
+        b"SHOW",
+        b"DESCRIBE",
+        b"DESC",
+        b"EXISTS",
+        b"EXPLAIN",
+        b"CHECK",
+        b"KILL",
+        b"FROM",
+        b"VALUES",
+        b"(",
+    }
 )
 
 
@@ -100,7 +122,9 @@ def tokenize(text: bytes) -> Iterator[Token]:
         if kind == "comment":
             position = _comment_end(text, position)
         elif kind == "open":
-            raise ServerError(62, "SYNTAX_ERROR", f"Syntax error: failed at position {match.start() + 1}: quote is not closed.")
+            raise ServerError(
+                62, "SYNTAX_ERROR", f"Syntax error: failed at position {match.start() + 1}: quote is not closed."
+            )
         elif kind != "blank":
             assert kind is not None
             yield Token("string" if kind == "heredoc" else kind, match[0], match.start(), position)
@@ -111,7 +135,9 @@ def _comment_end(text: bytes, position: int) -> int:
     while depth:
         edge = _COMMENT_EDGE.search(text, position)
         if edge is None:
-            raise ServerError(62, "SYNTAX_ERROR", f"Syntax error: failed at position {position}: comment is not closed.")
+            raise ServerError(
+                62, "SYNTAX_ERROR", f"Syntax error: failed at position {position}: comment is not closed."
+            )
         depth += 1 if edge[0] == b"/*" else -1
         position = edge.end()
     return position
