@@ -6,7 +6,7 @@
     )
 {%- endmacro %}
 
-{# The identifier of the build that this invocation makes. #}
+{# The identifier of the build that this invocation makes: the refresh's, else dbt's own. Read at run time only. #}
 {% macro build_id() -%}
-    '{{ var("build_id") or invocation_id }}'
+    '{{ (env_var("TIERHOUSE_BUILD_ID", "") if execute else "") or invocation_id }}'
 {%- endmacro %}

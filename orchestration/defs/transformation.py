@@ -45,8 +45,9 @@ def _build(
 ) -> Iterator[object]:
     settings = warehouse.settings()
     os.environ.update(settings.environment())
-    variables = {"as_of_date": context.partition_key, "build_id": context.run_id}
-    arguments = ["build", "--vars", json.dumps(variables)]
+    # In the environment and not as dbt variables: other variables would make dbt parse the project anew.
+    os.environ.update(TIERHOUSE_AS_OF_DATE=context.partition_key, TIERHOUSE_BUILD_ID=context.run_id)
+    arguments = ["build"]
     if full:
         # Stored days are kept: only the facts are made anew from landing.
         arguments.append("--full-refresh")
