@@ -58,12 +58,14 @@ class Warehouse:
         return done.stdout
 
     def mart(self, table: str, as_of: date, *key: str) -> pd.DataFrame:
-        """Rows of one as-of date, indexed by the key; every value as the client delivers it."""
+        """Rows of one as-of date of a mart, indexed by the key; every value as the client delivers it."""
+        return self.table(f"tierhouse_marts.{table}", as_of, *key)
+
+    def table(self, table: str, as_of: date, *key: str) -> pd.DataFrame:
+        """The same of any table, named with its database."""
         client = clickhouse_connect.get_client(host="127.0.0.1", port=self.port)
         try:
-            rows = client.query(
-                f"SELECT * FROM tierhouse_marts.{table} WHERE as_of_date = {{as_of:Date}}", parameters={"as_of": as_of}
-            )
+            rows = client.query(f"SELECT * FROM {table} WHERE as_of_date = {{as_of:Date}}", parameters={"as_of": as_of})
         finally:
             client.close()
         # An answer without rows names no columns.
@@ -155,8 +157,9 @@ def assert_marts_agree(warehouse: Warehouse, reference: Snapshot, as_of: date) -
 
 
 def assert_latest_marts_agree(warehouse: Warehouse, reference: Snapshot, as_of: date) -> None:
-    """Compare the marts that show the latest as-of date alone, and all others."""
+    """Compare the marts that show the latest as-of date alone, and all others, and every scoring model behind them."""
     assert_marts_agree(warehouse, reference, as_of)
+    scores = warehouse.table("tierhouse_scoring.customer_scores", as_of, "scoring_model", "customer_id")
     contributions = [f"{component}_contribution" for component in "rfmp"]
     found = [
         *differences(
@@ -168,6 +171,9 @@ def assert_latest_marts_agree(warehouse: Warehouse, reference: Snapshot, as_of: 
             "score_contributions",
         ),
     ]
+    for model, expected in reference.scores.items():
+        found += differences(scores.loc[model], expected.drop(columns="score_rank"), f"customer_scores[{model}]")
+        found += rank_differences(scores.loc[model, "score_rank"], expected["total_score"], f"score_rank[{model}]")
     assert not found, "\n".join([f"{as_of}: {len(found)} differences", *found])
 
 
