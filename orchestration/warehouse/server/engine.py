@@ -21,9 +21,11 @@ QUERY_ID_SETTING = "promql_table"
 _OVERLAY = "_files_of_the_disk"
 _OWNER_ROLE, _READER_ROLE = "warehouse_owner", "warehouse_reader"
 _QUERY_LOG_TABLE = "engine_query_log"
+# Tables of `system` that show what others ask; without a row policy every role could read them.
+_OWNERS_TABLES = (_QUERY_LOG_TABLE, "processes")
 _ID_IN_SETTINGS = f"substringIndex(Settings['{QUERY_ID_SETTING}'], char(10), 1)"
 # The log as clients expect it: with their own ids, and without the setting that carried them.
-_QUERY_LOG_VIEW = f"""CREATE OR REPLACE VIEW system.query_log AS SELECT * REPLACE (
+_QUERY_LOG_VIEW = f"""CREATE OR REPLACE VIEW system.query_log SQL SECURITY INVOKER AS SELECT * REPLACE (
     if({_ID_IN_SETTINGS} = '', query_id, {_ID_IN_SETTINGS}) AS query_id,
     if({_ID_IN_SETTINGS} = '' OR NOT is_initial_query, initial_query_id, {_ID_IN_SETTINGS}) AS initial_query_id,
     mapFilter((name, value) -> name != '{QUERY_ID_SETTING}', Settings) AS Settings
@@ -271,6 +273,9 @@ def _users(readable_databases: tuple[str, ...]) -> str:
     grants = "".join(
         f"<query>GRANT SELECT ON {escape(quote_identifier(name))}.*</query>" for name in readable_databases
     )
+    policies = "".join(
+        f"<{name}><filter>has(currentRoles(), '{_OWNER_ROLE}')</filter></{name}>" for name in _OWNERS_TABLES
+    )
     return f"""<clickhouse>
   <roles>
     <{_OWNER_ROLE}><grants>
@@ -285,6 +290,7 @@ def _users(readable_databases: tuple[str, ...]) -> str:
     <profile>default</profile><quota>default</quota>
     <networks><ip>::/0</ip></networks>
     <grants><query>GRANT {_OWNER_ROLE}</query><query>GRANT {_READER_ROLE}</query></grants>
+    <databases><system>{policies}</system></databases>
   </default></users>
   <profiles><default/></profiles>
   <quotas><default/></quotas>

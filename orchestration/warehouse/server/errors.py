@@ -17,6 +17,7 @@ _STATUS_OF_CODES = {
 _STATUS = {code: status for status, codes in _STATUS_OF_CODES.items() for code in codes}
 _ENGINE_MESSAGE = re.compile(r"Code: (\d+)\. DB::Exception: (.*?)\s*(?:\(([A-Z][A-Z0-9_]+)\))?\s*", re.DOTALL)
 _REPEATED_HEAD = re.compile(r"^(?:Code: \d+\. DB::Exception: )+")
+_REPEATED_TAIL = re.compile(r"(?:\.? \([A-Z_]+\))? \(version [^()]*(?:\([^()]*\))?\)$")
 _FILE_CLAUSE = re.compile(r":? ?\(in file/uri [^)]*\)")
 _TAGGED_MESSAGE_LIMIT = 16 * 1024
 
@@ -26,7 +27,7 @@ class ServerError(Exception):
 
     def __init__(self, code: int, name: str, message: str):
         super().__init__(message)
-        self.code, self.name, self.message = code, name, message
+        self.code, self.name, self.message = code, name, message.removesuffix(".")
 
     @property
     def status(self) -> int:
@@ -35,7 +36,7 @@ class ServerError(Exception):
 
     def text(self, version: str) -> str:
         """The line that clients read, with its line end."""
-        return f"Code: {self.code}. DB::Exception: {self.message} ({self.name}) (version {version} (official build))\n"
+        return f"Code: {self.code}. DB::Exception: {self.message}. ({self.name}) (version {version} (official build))\n"
 
 
 def from_engine(error: BaseException, hidden: tuple[str, ...] = ()) -> ServerError:
@@ -53,6 +54,7 @@ def from_engine(error: BaseException, hidden: tuple[str, ...] = ()) -> ServerErr
 
 
 def _clean(message: str, hidden: tuple[str, ...]) -> str:
+    message = _REPEATED_TAIL.sub("", message.rstrip("."))
     message = _FILE_CLAUSE.sub("", _REPEATED_HEAD.sub("", message))
     for text in hidden:
         message = message.replace(text, "data")
