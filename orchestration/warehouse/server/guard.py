@@ -9,13 +9,16 @@ from orchestration.warehouse.server.errors import ServerError
 from orchestration.warehouse.server.statement import Statement, Token
 
 _FUNCTIONS = frozenset(
-    b"arrowstream catboostevaluate complex_key_ssd_cache deltalakelocal deltalakelocalcluster eval executable"
+    b"arrowstream catboostevaluate complex_key_ssd_cache deltalakelocal deltalakelocalcluster disk eval executable"
     b" executablepool file filecluster filelog filesystem hudilocal iceberglocal iceberglocalcluster modelevaluate"
     b" paimonlocal paimonlocalcluster python sqlite ssd_cache".split()
 )
 _ENGINES = frozenset(
-    b"backup deltalakelocal executable executablepool file filelog filesystem iceberglocal paimonlocal python sqlite".split()
+    b"arrowstream backup deltalakelocal executable executablepool file filelog filesystem iceberglocal paimonlocal python"
+    b" queryrunner sqlite".split()
 )
+# Engines whose arguments may be a path, with what they may start with: the engine does not ask for the grant FILE there.
+_HARMLESS_ARGUMENTS = {b"url": (b"'http://", b"'https://"), b"embeddedrocksdb": ()}
 # Settings that name files of the server to read or to write.
 _SETTINGS = frozenset(
     b"format_schema format_template_resultset format_template_row input_format_record_errors_file_path"
@@ -27,6 +30,8 @@ _SETTING_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
 def refuse_files_of_the_server(statement: Statement) -> None:
     """Raise ServerError 497 (ACCESS_DENIED) for a statement that reaches into the server's disk or runs a program."""
     tokens = statement.tokens
+    if statement.kind == b"COPY":
+        _refuse("COPY")
     for place, token in enumerate(tokens):
         following = tokens[place + 1] if place + 1 < len(tokens) else None
         name = token.identifier
@@ -45,11 +50,20 @@ def refuse_files_of_the_server(statement: Statement) -> None:
             if any(candidate in _FUNCTIONS for candidate in applied):
                 _refuse("a function that reads files")
         if token.upper == b"ENGINE":
-            named = [later for later in tokens[place + 1 : place + 3] if later.text != b"="]
-            if named and named[0].identifier in _ENGINES:
-                _refuse(f"the engine {named[0].text.decode('utf-8', 'replace')}")
+            _check_engine([later for later in tokens[place + 1 : place + 5] if later.text != b"="])
         if name in _SETTINGS and following and following.text == b"=":
             _refuse(f"the setting {name.decode()}")
+
+
+def _check_engine(named: list[Token]) -> None:
+    """Look at the name of a table's or database's engine and its first argument."""
+    name = named[0].identifier if named else None
+    if name in _ENGINES:
+        _refuse(f"the engine {name.decode('utf-8', 'replace')}")
+    if name in _HARMLESS_ARGUMENTS and len(named) > 1 and named[1].text == b"(":
+        argument = named[2].text if len(named) > 2 else b""
+        if not argument.lower().startswith(_HARMLESS_ARGUMENTS[name]):
+            _refuse(f"the engine {name.decode()} over anything but an address that starts with http")
 
 
 def check_setting(name: str) -> None:

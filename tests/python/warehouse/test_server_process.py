@@ -1,0 +1,135 @@
+"""The server as a process: it starts by itself, keeps what was committed, and says in one line why it cannot start."""
+
+import http.client
+import json
+import os
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+
+import pytest
+from embedded_server import PATIENCE_SECONDS, ROOT, start_server, stop_server, wait_until
+
+from orchestration.errors import TierhouseError
+from orchestration.warehouse.client import connect, ensure_running, running_server, server_file
+from orchestration.warehouse.settings import Settings
+
+
+def start_expecting_refusal(home, *arguments: str, **variables: str) -> str:
+    """Start a server that must not come up; gives the one line that it says."""
+    finished = subprocess.run(
+        [sys.executable, "-m", "orchestration.warehouse.serve", *arguments], cwd=ROOT, capture_output=True, text=True,
+        env=os.environ | {"TIERHOUSE_HOME": str(home)} | variables, timeout=PATIENCE_SECONDS,
+    )  # fmt: skip
+    assert finished.returncode == 1 and finished.stdout == ""
+    lines = finished.stderr.splitlines()
+    assert len(lines) == 1 and lines[0].startswith("tierhouse: "), finished.stderr
+    return lines[0]
+
+
+def test_a_second_server_on_the_same_folder_says_so_in_one_line(server):
+    assert f"already runs on {server.home / 'warehouse'}, at http://127.0.0.1:{server.port}" in start_expecting_refusal(
+        server.home, "--port", "0"
+    )
+    assert server.ask("SELECT 1").text == "1\n"
+
+
+def test_a_port_in_use_and_an_open_door_are_refused_in_one_line(server, tmp_path):
+    assert f"cannot listen on 127.0.0.1:{server.port}" in start_expecting_refusal(tmp_path, "--port", str(server.port))
+    assert "without a password" in start_expecting_refusal(tmp_path, "--host", "0.0.0.0", "--port", "0")
+    assert "TIERHOUSE_MEMORY_LIMIT_GIB" in start_expecting_refusal(tmp_path, TIERHOUSE_MEMORY_LIMIT_GIB="much")
+    assert "TIERHOUSE_READER_PASSWORD" in start_expecting_refusal(tmp_path, TIERHOUSE_READER_USER="bi")
+
+
+def test_after_a_kill_in_mid_write_all_committed_data_are_there(tmp_path):
+    first = start_server(tmp_path)
+    first.ask("CREATE TABLE kept (batch UInt64, number UInt64) ENGINE = MergeTree ORDER BY (batch, number)")
+    first.ask("CREATE DATABASE other")
+    first.ask("CREATE TABLE other.kept ENGINE = MergeTree ORDER BY a AS SELECT 7 AS a")
+    committed: list[int] = []
+
+    def write() -> None:
+        for batch in range(10_000):
+            try:
+                answer = first.ask(f"INSERT INTO kept SELECT {batch}, number FROM numbers(1000)")
+            except (OSError, http.client.HTTPException):
+                return
+            if answer.status == 200:
+                committed.append(batch)
+
+    writers = [threading.Thread(target=write) for _ in range(2)]
+    for writer in writers:
+        writer.start()
+    wait_until(lambda: len(committed) >= 20, "some batches to be written")
+    first.process.kill()
+    first.process.wait()
+    for writer in writers:
+        writer.join()
+    second = start_server(tmp_path)
+    counts = dict(
+        line.split("\t") for line in second.ask("SELECT batch, uniqExact(number) FROM kept GROUP BY batch").text.splitlines()
+    )
+    assert {counts.get(str(batch)) for batch in committed} == {"1000"}
+    assert second.ask("SELECT a FROM other.kept").text == "7\n"
+    assert stop_server(second) == 0
+    assert not server_file(tmp_path).exists()
+
+
+def test_a_stop_waits_for_running_queries_and_leaves_quietly(tmp_path):
+    running = start_server(tmp_path)
+    answers = []
+    asking = threading.Thread(target=lambda: answers.append(running.ask("SELECT sleep(1.5), 'last wish'")))
+    asking.start()
+    wait_until(lambda: running.running("last wish"), "the query to run")
+    assert stop_server(running) == 0
+    asking.join()
+    assert answers[0].status == 200
+    assert "Traceback" not in (tmp_path / "server.log").read_text()
+
+
+def test_a_password_is_needed_when_one_is_set(tmp_path):
+    locked = start_server(tmp_path, TIERHOUSE_PASSWORD="sésame")
+    assert locked.ask("SELECT 1").code == 516
+    assert locked.ask("SELECT 1", password="sésame").text == "1\n"
+    settings = Settings.from_environment({"TIERHOUSE_HOME": str(tmp_path)})
+    with pytest.raises(TierhouseError, match="refuses user 'default'; check TIERHOUSE_USER and TIERHOUSE_PASSWORD"):
+        connect(settings)
+    assert connect(replace(settings, password="sésame")).command("SELECT 1") == 1
+    stop_server(locked)
+    assert "sésame" not in (tmp_path / "server.log").read_text()
+
+
+def test_a_client_starts_the_server_once_and_finds_it_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("TIERHOUSE_IDLE_MINUTES", "0.05")
+    settings = Settings.from_environment({"TIERHOUSE_HOME": str(tmp_path)})
+    assert running_server(tmp_path) is None
+    found: list[Settings] = []
+    starters = [threading.Thread(target=lambda: found.append(ensure_running(settings))) for _ in range(3)]
+    for starter in starters:
+        starter.start()
+    for starter in starters:
+        starter.join()
+    assert len({one.port for one in found}) == 1 and len(found) == 3
+    record = json.loads(server_file(tmp_path).read_text())
+    assert record["port"] == found[0].port and connect(settings).command("SELECT 1") == 1
+    wait_until(lambda: not server_file(tmp_path).exists(), "the idle server to end")
+    assert "Traceback" not in (tmp_path / "logs" / "warehouse.log").read_text()
+
+
+def test_a_stale_record_of_a_dead_server_is_not_believed(server, tmp_path):
+    (tmp_path / "warehouse").mkdir()
+    record = {"pid": server.process.pid, "host": "127.0.0.1", "port": server.port}
+    server_file(tmp_path).write_text(json.dumps(record))
+    assert running_server(tmp_path) is None
+    server_file(tmp_path).write_text("not json")
+    assert running_server(tmp_path) is None
+    assert running_server(server.home) is not None
+
+
+def test_an_unreachable_remote_server_gives_one_line():
+    settings = Settings.from_environment(
+        {"TIERHOUSE_TARGET": "server", "CLICKHOUSE_HOST": "127.0.0.1", "CLICKHOUSE_PORT": "1"}
+    )
+    with pytest.raises(TierhouseError, match=r"^cannot reach the warehouse at http://127\.0\.0\.1:1: [^\n]*$"):
+        connect(settings)
