@@ -8,7 +8,7 @@ select
     any(snapshots.config_version) as config_version,
     count() as customer_count
 from {{ ref('customer_tier_snapshots') }} as snapshots
-where as_of_date = {{ as_of() }} and build_id = {{ build_id() }}
+where snapshots.as_of_date = {{ as_of() }} and snapshots.build_id = {{ build_id() }}
 group by as_of_date
 -- depends_on: {{ ref('customer_feature_snapshots') }}
 -- depends_on: {{ ref('tier_distribution_snapshots') }}

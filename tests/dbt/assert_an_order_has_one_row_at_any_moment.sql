@@ -1,5 +1,6 @@
--- Detects periods of one order that overlap or are empty: an amount would count twice, or a row would never count.
--- Read are the latest 100,000 orders that changed. A returned row is a period that begins before the one before it ended.
+-- Detects periods of one order that overlap or are empty: an amount would count twice, or a row would never count. Read
+-- are the latest 100,000 orders that this build computed. A returned row is a period that begins before the one before
+-- it ended.
 with periods as (
     select
         order_id,
@@ -9,7 +10,7 @@ with periods as (
             partition by order_id order by known_from rows between unbounded preceding and current row
         ) as previous_known_to
     from {{ ref('fct_orders') }}
-    where order_id in (select order_id from {{ ref('fct_changed_orders') }} order by order_id desc limit 100000)
+    where order_id in {{ checked_orders() }}
 )
 
 select * from periods

@@ -1,5 +1,5 @@
--- Detects customers whom a scoring model left out, and scores of customers who are not in this build's features.
--- A returned row is a scoring model with as many customers missing or too many.
+-- Detects customers whom a scoring model left out, and scores of customers who are not in this build's features. A
+-- returned row is a scoring model with as many customers missing or too many.
 with customers as (
     select customer_id from {{ ref('customer_feature_snapshots') }}
     where as_of_date = {{ as_of() }} and build_id = {{ build_id() }}

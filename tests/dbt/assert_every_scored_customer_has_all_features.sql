@@ -1,5 +1,5 @@
--- Detects customers dropped or repeated by a join of the feature snapshot: one without a dimension row or product features.
--- A returned row is a customer who is in one of the two tables only.
+-- Detects customers dropped or repeated by a join of the feature snapshot: one without a dimension row or product
+-- features. A returned row is a customer who is in one of the two tables only.
 select
     orders.customer_id as customer_with_orders,
     features.customer_id as customer_with_features

@@ -1,6 +1,6 @@
--- Detects customers whom the migration matrix lost or counted twice: from each earlier day every customer of that day must
--- leave once, every customer of the as-of date must arrive once, and the shares of a tier left must add up to 1.
--- A returned row is an earlier day that does not add up.
+-- Detects customers whom the migration matrix lost or counted twice: from each earlier day every customer of that day
+-- must leave once, every customer of the as-of date must arrive once, and the shares of a tier left must add up to 1. A
+-- returned row is an earlier day that does not add up.
 with moves as (
     select
         from_date,

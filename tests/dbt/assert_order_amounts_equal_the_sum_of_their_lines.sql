@@ -1,12 +1,7 @@
 -- Detects orders whose amounts are not those of their lines: a period computed wrongly, or rows lost from one fact.
--- Read are the latest 100,000 orders that changed, in their latest state. A returned row is an order that does not add up.
-with checked as (
-    select order_id from {{ ref('fct_changed_orders') }}
-    order by order_id desc
-    limit 100000
-),
-
-from_lines as (
+-- Read are the latest 100,000 orders that this build computed, in their latest state. A returned row is an order that
+-- does not add up.
+with from_lines as (
     select
         order_id,
         sum(is_valid) as line_count,
@@ -14,14 +9,14 @@ from_lines as (
         sum(discount_amount * is_valid) as discount_amount,
         sum(tier_discount_amount * is_valid) as tier_discount_amount
     from {{ ref('fct_order_lines') }}
-    where order_id in (select order_id from checked) and known_to = {{ end_of_time() }}
+    where order_id in {{ checked_orders() }} and known_to = {{ end_of_time() }}
     group by order_id
 ),
 
 from_orders as (
     select order_id, line_count, gross_amount, refund_amount, net_amount, discount_amount, tier_discount_amount
     from {{ ref('fct_orders') }}
-    where order_id in (select order_id from checked) and known_to = {{ end_of_time() }}
+    where order_id in {{ checked_orders() }} and known_to = {{ end_of_time() }}
 )
 
 select

@@ -1,5 +1,5 @@
--- Detects customers or sales lost on the way to the marts: all snapshot tables of one build must hold the same customers
--- and the same net sales. A returned row is a table that differs from the states of the day.
+-- Detects customers or sales lost on the way to the marts: all snapshot tables of one build must hold the same
+-- customers and the same net sales. A returned row is a table that differs from the states of the day.
 with totals as (
     select 'customer_feature_snapshots' as snapshot, count() as customer_count, sum(net_amount_90d) as net_amount
     from {{ ref('customer_feature_snapshots') }}

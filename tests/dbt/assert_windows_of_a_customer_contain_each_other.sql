@@ -1,5 +1,5 @@
--- Detects windows that were cut wrongly: a shorter one can never hold more orders than a longer one, nor days than orders,
--- and the last order must lie in the windows that count orders. A returned row is a customer who breaks that.
+-- Detects windows that were cut wrongly: a shorter one can never hold more orders than a longer one, nor days than
+-- orders, and the last order must lie in the windows that count orders. A returned row is a customer who breaks that.
 select customer_id
 from {{ ref('feature_snapshot') }}
 where order_count_7d > order_count_30d
