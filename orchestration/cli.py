@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+import warnings
 from datetime import date, datetime
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from pathlib import Path
 os.environ.setdefault("DBT_SEND_ANONYMOUS_USAGE_STATS", "false")
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("DO_NOT_TRACK", "1")
+# Libraries announce previews and deprecations to those who build with them, not to those who run this.
+warnings.simplefilter("ignore")
 
 import click
 

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from orchestration.defs.resources import RefreshRun, Warehouse, dbt_resource
-from orchestration.warehouse.settings import Settings
+from orchestration.defs.resources import RefreshRun, Warehouse
 
 
 def _with_freshness(spec: dg.AssetSpec) -> dg.AssetSpec:
@@ -20,9 +19,5 @@ def _with_freshness(spec: dg.AssetSpec) -> dg.AssetSpec:
 @dg.definitions
 def defs() -> dg.Definitions:
     loaded = dg.load_from_defs_folder(path_within_project=Path(__file__).parent)
-    resources = {
-        "warehouse": Warehouse(),
-        "refresh_run": RefreshRun(),
-        "dbt": dbt_resource(Settings.from_environment()),
-    }
+    resources = {"warehouse": Warehouse(), "refresh_run": RefreshRun()}
     return dg.Definitions.merge(loaded, dg.Definitions(resources=resources)).map_asset_specs(func=_with_freshness)

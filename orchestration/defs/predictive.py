@@ -17,6 +17,7 @@ from orchestration.progress import report
     partitions_def=daily(),
     code_version=MODEL_VERSION,
     kinds={"python"},
+    backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=1),
     retry_policy=dg.RetryPolicy(max_retries=2, delay=10),
 )
 def potential(

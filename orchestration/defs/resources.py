@@ -1,4 +1,4 @@
-"""What the assets of one refresh share: the warehouse, dbt, and the bookkeeping around a run."""
+"""What the assets of one refresh share: the warehouse, and the bookkeeping around a run."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ from contextlib import contextmanager
 
 import dagster as dg
 from clickhouse_connect.driver.client import Client
-from dagster_dbt import DbtCliResource
 
 from orchestration.landing import repair
 from orchestration.lock import writer_lock
 from orchestration.operations import drop_unpublished_builds, end_run, start_run
-from orchestration.project import PROJECT_DIR, dbt_environment, dbt_executable, target_directory
 from orchestration.warehouse.client import connect, ensure_running
 from orchestration.warehouse.settings import Settings
 
@@ -53,12 +51,3 @@ class RefreshRun(dg.ConfigurableResource):
                 if end_run(client, settings, run.run_id):
                     drop_unpublished_builds(client, settings)
 
-
-def dbt_resource(settings: Settings) -> DbtCliResource:
-    """dbt as a Dagster resource, on the same target and paths as the command line."""
-    return DbtCliResource(
-        project_dir=str(PROJECT_DIR),
-        profiles_dir=str(PROJECT_DIR),
-        dbt_executable=dbt_executable(),
-        target=settings.target,
-    )

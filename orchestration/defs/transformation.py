@@ -3,23 +3,23 @@
 features: staging, facts, features, seeds. tiers: scoring, tiers, snapshots. marts: the published build, and the views on it.
 """
 
-import json
-import os
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
+from typing import Any
 
 import dagster as dg
-from dagster_dbt import DbtCliResource, dbt_assets
-from dagster_dbt.errors import DagsterDbtError
+from dagster import AssetExecutionContext
+from dagster_dbt import DagsterDbtTranslator, dbt_assets
+from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
 
+from orchestration.dbt import DbtFailure, build
 from orchestration.defs.partitions import daily
 from orchestration.defs.resources import RefreshRun, Warehouse
-from orchestration.project import ensure_manifest, target_directory
+from orchestration.project import ensure_manifest
 from orchestration.progress import report
 from orchestration.warehouse.settings import Settings
 
 MANIFEST = ensure_manifest(Settings.from_environment())
+TRANSLATOR = DagsterDbtTranslator()
 
 SELECTIONS = {
     "features": "resource_type:seed path:models/staging path:models/facts path:models/features",
@@ -41,70 +41,50 @@ class RefreshConfig(dg.Config):
 
 
 def _build(
-    step: str, context: dg.AssetExecutionContext, dbt: DbtCliResource, warehouse: Warehouse, full: bool
-) -> Iterator[object]:
-    settings = warehouse.settings()
-    os.environ.update(settings.environment())
-    # In the environment and not as dbt variables: other variables would make dbt parse the project anew.
-    os.environ.update(TIERHOUSE_AS_OF_DATE=context.partition_key, TIERHOUSE_BUILD_ID=context.run_id)
-    arguments = ["build"]
+    step: str, context: AssetExecutionContext, warehouse: Warehouse, manifest: dict[str, Any], full: bool
+) -> Iterator[Any]:
+    select = SELECTIONS[step].split()
+    if context.is_subset:
+        # Asset keys end with the name of the model.
+        select = sorted(key.path[-1] for key in context.selected_asset_keys)
+    arguments = ["--select", *select, "--exclude", *EXCLUSIONS[step].split()]
     if full:
-        # Stored days are kept: only the facts are made anew from landing.
         arguments.append("--full-refresh")
-    target = target_directory(settings) / "runs" / f"{context.run_id}-{step}"
-    _share_parse(target_directory(settings), target)
-    invocation = dbt.cli(arguments, context=context, target_path=target)
+    events = build(warehouse.settings(), context.run_id, context.partition_key, arguments)
     try:
-        for event in invocation.stream():
+        for event in events:
             report(step, event)
-            yield event
-    except DagsterDbtError as error:
-        raise dg.Failure(failure_line(target, str(error)), allow_retries=_is_connection_error(str(error))) from error
-    shutil.rmtree(target, ignore_errors=True)
+            message = DbtCoreCliEventMessage(raw_event=dict(event), event_history_metadata={})
+            yield from message.to_default_asset_events(manifest, TRANSLATOR, context)
+    except DbtFailure as failure:
+        raise dg.Failure(str(failure), allow_retries=_is_connection_fault(str(failure))) from None
 
 
-def _share_parse(source: Path, target: Path) -> None:
-    """Let this invocation start from the parsed project instead of parsing it again."""
-    target.mkdir(parents=True, exist_ok=True)
-    parsed = source / "partial_parse.msgpack"
-    if parsed.exists():
-        shutil.copy(parsed, target / parsed.name)
-
-
-def failure_line(target: Path, otherwise: str) -> str:
-    """The first failed node of a dbt run and its message, in one line."""
-    path = target / "run_results.json"
-    if path.exists():
-        for result in json.loads(path.read_text(encoding="utf-8"))["results"]:
-            if result["status"] in ("error", "fail"):
-                kind, _, name, *_ = result["unique_id"].split(".")
-                return f"{kind} {name} failed: {' '.join((result['message'] or '').split())}"
-    return " ".join(otherwise.split())[:500]
-
-
-def _is_connection_error(text: str) -> bool:
+def _is_connection_fault(text: str) -> bool:
     return any(sign in text for sign in ("Connection refused", "ConnectionError", "Connection reset", "timed out"))
 
 
 def _assets(step: str) -> dg.AssetsDefinition:
     @dbt_assets(
         manifest=MANIFEST,
+        dagster_dbt_translator=TRANSLATOR,
         name=f"dbt_{step}",
         select=SELECTIONS[step],
         exclude=EXCLUSIONS[step],
         partitions_def=daily(),
+        backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=1),
         retry_policy=dg.RetryPolicy(max_retries=2, delay=10),
     )
-    def run(
-        context: dg.AssetExecutionContext,
-        config: RefreshConfig,
-        dbt: DbtCliResource,
-        warehouse: Warehouse,
-        refresh_run: RefreshRun,
-    ):
-        yield from _build(step, context, dbt, warehouse, full=config.full and step == "features")
+    def run(context: AssetExecutionContext, config: RefreshConfig, warehouse: Warehouse, refresh_run: RefreshRun):
+        yield from _build(step, context, warehouse, _read_manifest(), full=config.full and step == "features")
 
     return run
+
+
+def _read_manifest() -> dict[str, Any]:
+    from dagster_dbt.dbt_manifest import validate_manifest
+
+    return validate_manifest(MANIFEST)
 
 
 dbt_features = _assets("features")

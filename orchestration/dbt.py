@@ -1,0 +1,92 @@
+"""dbt inside this process: the same `dbt build` as by hand, without paying its start again for every group of models."""
+
+import os
+import queue
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from orchestration.errors import TierhouseError
+from orchestration.project import PROJECT_DIR, dbt_environment, target_directory
+from orchestration.warehouse.settings import Settings
+
+_END = object()
+
+# The parsed project of one run: its groups share it, the next run parses anew (only what changed), because a run leaves
+# compiled SQL in it.
+_parsed: dict[str, Any] = {}
+
+
+class DbtFailure(Exception):
+    """A dbt build with a failed node; the message names the first one, in one line."""
+
+
+def build(settings: Settings, run_id: str, as_of: str, arguments: list[str]) -> Iterator[Mapping[str, Any]]:
+    """Run `dbt build` with `arguments` for one snapshot and yield dbt's structured events as they come.
+
+    Raises DbtFailure when a model or test failed, TierhouseError when the project does not parse. Not for two threads:
+    dbt keeps its state in the process and reads the environment.
+    """
+    os.environ.update(dbt_environment(settings), TIERHOUSE_AS_OF_DATE=as_of, TIERHOUSE_BUILD_ID=run_id)
+    from dbt.cli.main import dbtRunner
+
+    events: queue.Queue[Any] = queue.Queue()
+    runner = dbtRunner(manifest=_manifest(run_id), callbacks=[lambda event: events.put(_as_mapping(event))])
+    outcome: list[Any] = []
+
+    def work() -> None:
+        try:
+            outcome.append(runner.invoke([*_global_arguments(), "build", *_paths(settings), *arguments]))
+        finally:
+            events.put(_END)
+
+    thread = threading.Thread(target=work, name="dbt", daemon=True)
+    thread.start()
+    while (event := events.get()) is not _END:
+        if event is not None:
+            yield event
+    thread.join()
+    if not outcome or not outcome[0].success:
+        raise DbtFailure(_first_failure(outcome[0] if outcome else None))
+
+
+def _manifest(run_id: str) -> Any:
+    from dbt.cli.main import dbtRunner
+
+    if run_id not in _parsed:
+        _parsed.clear()
+        settings = Settings.from_environment()
+        result = dbtRunner().invoke([*_global_arguments(), "parse", *_paths(settings)])
+        if not result.success:
+            raise TierhouseError(f"the dbt project does not parse: {' '.join(str(result.exception).split())}")
+        _parsed[run_id] = result.result
+    return _parsed[run_id]
+
+
+def _global_arguments() -> list[str]:
+    return ["--quiet", "--no-use-colors", "--log-level-file", "info", "--no-send-anonymous-usage-stats"]
+
+
+def _paths(settings: Settings) -> list[str]:
+    target: Path = target_directory(settings)
+    return ["--project-dir", str(PROJECT_DIR), "--profiles-dir", str(PROJECT_DIR), "--target-path", str(target)]
+
+
+def _as_mapping(event: Any) -> Mapping[str, Any] | None:
+    """The event as dbt's JSON log would show it; None for the many that no one reads."""
+    if event.info.name not in ("LogSeedResult", "LogModelResult", "LogTestResult"):
+        return None
+    from google.protobuf.json_format import MessageToDict
+
+    return MessageToDict(event, preserving_proto_field_name=True)
+
+
+def _first_failure(result: Any) -> str:
+    if result is not None and result.exception is not None:
+        return " ".join(str(result.exception).split())
+    for node in getattr(getattr(result, "result", None), "results", []):
+        if node.status in ("error", "fail"):
+            message = " ".join((node.message or "").split())
+            return f"{node.node.resource_type} {node.node.name} failed: {message}"
+    return "dbt ended without a result; see logs/dbt.log in TIERHOUSE_HOME"
