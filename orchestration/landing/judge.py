@@ -261,6 +261,8 @@ def _decimal(column: Column, source: Delivered, rules: Rules) -> _Typed:
     if source.family in ("integer", "boolean"):
         value = f"reinterpret(toInt64({name}) * {10**scale}, 'Decimal64({scale})')"
         return _Typed(value, missing, None, name)
+    if source.type.removeprefix("Nullable(").rstrip(")") == column.type.rstrip(")"):
+        return _Typed(name, missing, None, name)
     if source.family == "decimal":
         value = (
             f"CAST(if(abs({name}) > {LARGEST_DECIMAL}, NULL, round({name}, {scale})), 'Nullable(Decimal(18, {scale}))')"

@@ -17,6 +17,9 @@ from orchestration.warehouse.settings import Settings
 CONFLICT = "duplicate key with different content and the same version"
 UNKNOWN_ORDER = "unknown order: order_id"
 
+# A large set is slow to look up in the index of every granule, and would exclude none of them anyway.
+_COMPARE_SETTINGS = {"use_index_for_in_with_subqueries_max_values": 200_000}
+
 # Rows compared with landing at a time: bounds the memory of the comparison, whatever the size of the batch.
 _ROWS_PER_CHUNK = 2_000_000
 
@@ -45,7 +48,8 @@ def settle(client: Client, settings: Settings, table: Table, loaded_at: datetime
         inside = f"{table.key[0]} BETWEEN {low} AND {high}"
         client.command(
             f"INSERT INTO {side}__suspects SELECT DISTINCT {version} FROM {landing} WHERE {inside} "
-            f"AND ({version}) IN (SELECT {version} FROM {side} WHERE {inside})"
+            f"AND ({version}) IN (SELECT {version} FROM {side} WHERE {inside})",
+            settings=_COMPARE_SETTINGS,
         )
     already_there = _resolve(client, table, side, landing, chunks, loaded_at, batch_id)
     if _lands_by_load_time(table):
@@ -136,7 +140,8 @@ def _resolve(
             "max(is_present) OVER same, 'conflict', content = min(content) OVER same, 'kept', 'conflict') AS verdict "
             f"FROM (SELECT {version}, content, countIf(is_landed = 0) AS copies, max(is_landed) AS is_present FROM "
             f"(SELECT {version}, {content} AS content, 0 AS is_landed FROM {side} WHERE {chosen} "
-            f"{landed if chunks else ''}) GROUP BY {version}, content) WINDOW same AS (PARTITION BY {version})"
+            f"{landed if chunks else ''}) GROUP BY {version}, content) WINDOW same AS (PARTITION BY {version})",
+            settings=_COMPARE_SETTINGS,
         )
     already_there = scalar(
         client,
