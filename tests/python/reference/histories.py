@@ -79,7 +79,7 @@ def _lines(random: np.random.Generator, orders: pd.DataFrame) -> pd.DataFrame:
     count = len(lines)
     quantity = np.round(random.choice([0.333, 0.5, 1.005, 1, 2, 7.25, 12, 40], count) * random.integers(1, 4, count), 3)
     price = random.choice([0.005, 0.01, 1.0, 3.335, 12.3456, 99.99, 400.0], count)
-    discounted = (random.random(count) < 0.3) & (quantity * price > 2)
+    discounted = (random.random(count) < 0.3) & (quantity * price > 4)  # a halved quantity still exceeds it
     discount = np.where(discounted, random.choice([0.01, 0.5, 1.25], count), 0.0)
     return pd.DataFrame(
         {
