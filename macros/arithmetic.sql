@@ -5,6 +5,12 @@
     (toFloat64({{ numerator }}) / nullIf(toFloat64({{ denominator }}), 0))
 {%- endmacro %}
 
+{# Money per piece in Float64; null when there are no pieces. Cents are integers and a division of integers rounds once, so
+   equal means are equal numbers: 30.30 over 3 orders ties with 10.10 over 1. #}
+{% macro money_per(amount, count) -%}
+    (toFloat64(cast(({{ amount }}) * 100 as Decimal(38, 0))) / nullIf(toFloat64(100 * {{ count }}), 0))
+{%- endmacro %}
+
 {# Ascending mid-rank percentile in (0, 1) of `value` among the rows of `partition`: ties share their mean rank. #}
 {% macro midrank(value, partition='') -%}
     {%- set over = 'partition by ' ~ partition if partition else '' -%}

@@ -12,7 +12,7 @@
 
 {% set columns = [
     'order_id', 'line_no', 'known_from', 'known_to', 'customer_id', 'ordered_at', 'business_date', 'channel', 'product_id',
-    'quantity', 'unit_price', 'gross_amount', 'discount_amount', 'tier_discount_amount', 'cost_amount', 'is_cost_known',
+    'quantity', 'unit_price', 'unit_cost', 'gross_amount', 'discount_amount', 'tier_discount_amount', 'cost_amount', 'is_cost_known',
     'is_valid',
 ] %}
 {% set changed = orders_in_work() %}
@@ -73,6 +73,7 @@ recomputed as (
         line_periods.product_id as product_id,
         line_periods.quantity as quantity,
         line_periods.unit_price as unit_price,
+        line_periods.unit_cost as unit_cost,
         -- round() of a decimal rounds half away from zero.
         cast(round(line_periods.quantity * line_periods.unit_price - line_periods.discount_amount, 2) as Decimal(18, 2)) as gross_amount,
         line_periods.discount_amount as discount_amount,

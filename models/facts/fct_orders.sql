@@ -30,24 +30,20 @@ refund_periods as (
     select * from {{ with_known_period(ref('stg_refunds'), ['refund_id'], 'order_id in ' ~ entangled_orders()) }} where is_deleted = 0
 ),
 
-refund_costs as (
-    -- What the goods of a refund had cost, where the refund says how many came back of which line.
+refunded_costs as (
+    -- What the returned goods of a line had cost, while both the refund and the valid line stood as they did; only where the
+    -- refund says how many came back of which line.
     select
         refund_periods.order_id as order_id,
-        refund_periods.known_from as known_from,
-        refund_periods.known_to as known_to,
-        refund_periods.refund_amount as refund_amount,
-        coalesce(refund_periods.refunded_quantity, toDecimal64(0, 3)) * coalesce(line_costs.unit_cost, toDecimal64(0, 4)) as refunded_cost_amount
+        greatest(refund_periods.known_from, lines.known_from) as known_from,
+        least(refund_periods.known_to, lines.known_to) as known_to,
+        assumeNotNull(refund_periods.refunded_quantity) * assumeNotNull(lines.unit_cost) as refunded_cost_amount
     from refund_periods
-    left join (
-        select order_id, line_no, argMax(unit_cost, known_at) as unit_cost
-        from {{ ref('stg_order_lines') }}
-        where (order_id, line_no) in (
-            select order_id, assumeNotNull(line_no) from refund_periods where line_no is not null and refunded_quantity is not null
-        )
-        group by order_id, line_no
-    ) as line_costs
-        on refund_periods.order_id = line_costs.order_id and coalesce(refund_periods.line_no, 0) = line_costs.line_no
+    inner join lines
+        on refund_periods.order_id = lines.order_id and assumeNotNull(refund_periods.line_no) = lines.line_no
+    where refund_periods.line_no is not null and refund_periods.refunded_quantity is not null
+        and lines.is_valid = 1 and lines.is_cost_known = 1
+        and greatest(refund_periods.known_from, lines.known_from) < least(refund_periods.known_to, lines.known_to)
 ),
 
 -- Every moment at which an order changed, with what that added and took away.
@@ -82,11 +78,19 @@ changes as (
     select
         order_id, if(is_end, known_to, known_from), 0,
         0, {{ end_of_time() }}, toDate(0), '',
+        0, 0, 0, 0, 0, 0, 0,
+        cast(if(is_end, -refund_amount, refund_amount) as Decimal(38, 2))
+    from refund_periods
+    array join [0, 1] as is_end
+    where is_end = 0 or known_to < {{ end_of_time() }}
+    union all
+    select
+        order_id, if(is_end, known_to, known_from), 0,
+        0, {{ end_of_time() }}, toDate(0), '',
         0, 0, 0, 0, 0,
         cast(if(is_end, refunded_cost_amount, -refunded_cost_amount) as Decimal(38, 7)),
-        0,
-        cast(if(is_end, -refund_amount, refund_amount) as Decimal(38, 2))
-    from refund_costs
+        0, 0
+    from refunded_costs
     array join [0, 1] as is_end
     where is_end = 0 or known_to < {{ end_of_time() }}
 ),
@@ -98,7 +102,7 @@ moments as (
         anyIf(toNullable(changes.{{ column }}), is_start = 1) as {{ column }},
         {% endfor -%}
         {% for measure in measures -%}
-        sum(changes.{{ measure }}) as {{ measure }}{{ ',' if not loop.last }}
+        sum(changes.{{ measure }}) as {{ measure }}{% if not loop.last %},{% endif %}
         {% endfor -%}
     from changes
     group by order_id, known_at
@@ -106,17 +110,17 @@ moments as (
 
 states as (
     select
-        order_id,
-        known_at as known_from,
-        leadInFrame(known_at, 1, {{ end_of_time() }}) over (
-            partition by order_id order by known_at rows between current row and unbounded following
-        ) as known_to,
         {% for column in ['customer_id', 'ordered_at', 'business_date', 'channel'] -%}
         anyLast(moments.{{ column }}) over so_far as {{ column }},
         {% endfor -%}
         {% for measure in measures -%}
-        sum(moments.{{ measure }}) over so_far as {{ measure }}{{ ',' if not loop.last }}
+        sum(moments.{{ measure }}) over so_far as {{ measure }},
         {% endfor -%}
+        order_id,
+        known_at as known_from,
+        leadInFrame(known_at, 1, {{ end_of_time() }}) over (
+            partition by order_id order by known_at rows between current row and unbounded following
+        ) as known_to
     from moments
     window so_far as (partition by order_id order by known_at rows between unbounded preceding and current row)
 ),

@@ -12,7 +12,7 @@ payments as (
     select
         payments.invoice_id as invoice_id,
         sum(payments.payment_amount) as paid_amount,
-        sum(payments.payment_amount * greatest(payments.paid_on - invoices.due_on, 0)) as late_amount_days
+        sum(payments.payment_amount * greatest(dateDiff('day', invoices.due_on, payments.paid_on), 0)) as late_amount_days
     from {{ ref('fct_payments') }} as payments
     inner join invoices on payments.invoice_id = invoices.invoice_id
     where {{ known_at_cutoff('payments') }} and payments.paid_on <= {{ as_of() }}
@@ -26,7 +26,7 @@ settled as (
         invoices.invoice_amount as invoice_amount,
         coalesce(payments.late_amount_days, 0) as late_amount_days,
         greatest(invoices.invoice_amount - coalesce(payments.paid_amount, 0), 0) as open_amount,
-        {{ as_of() }} - invoices.due_on as days_overdue
+        dateDiff('day', invoices.due_on, {{ as_of() }}) as days_overdue
     from invoices
     left join payments on invoices.invoice_id = payments.invoice_id
 )

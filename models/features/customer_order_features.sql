@@ -59,15 +59,18 @@ final as (
         ] -%}
         cast(totals.{{ amount }} as Decimal(18, 2)) as {{ amount }},
         {% endfor -%}
-        {{ ratio('totals.net_amount_90d + totals.tier_discount_amount_90d', 'totals.order_count_90d') }} as average_order_value_90d,
-        {{ ratio('totals.net_amount_90d', 'totals.order_count_90d') }} as net_average_order_value_90d,
+        {{ money_per('totals.net_amount_90d + totals.tier_discount_amount_90d', 'totals.order_count_90d') }} as average_order_value_90d,
+        {{ money_per('totals.net_amount_90d', 'totals.order_count_90d') }} as net_average_order_value_90d,
         if(
             length(order_values) >= 3 and arrayAvg(order_values) > 0,
             toNullable(sqrt(arrayReduce('varSampStable', order_values)) / arrayAvg(order_values)), null
         ) as order_value_cv_180d,
         if(
             length(order_values) >= 3 and median_order_value > 0,
-            toNullable(1.4826 * arrayReduce('quantileExactInclusive(0.5)', arrayMap(x -> abs(x - median_order_value), order_values)) / median_order_value),
+            toNullable(
+                1.4826 * arrayReduce('quantileExactInclusive(0.5)', arrayMap(x -> abs(x - median_order_value), order_values))
+                / median_order_value
+            ),
             null
         ) as order_value_robust_cv_180d,
         first_order_date,
@@ -75,12 +78,15 @@ final as (
         toUInt32({{ as_of() }} - first_order_date) as days_since_first_order,
         toUInt32({{ as_of() }} - last_order_date) as days_since_last_order,
         {% for window in ['to_date', '365d', '90d'] -%}
-        if(totals.costed_order_count_{{ window }} > 0, toNullable(cast(round(totals.cost_amount_{{ window }}, 2) as Decimal(18, 2))), null) as cost_{{ window }},
+        if(
+            totals.costed_order_count_{{ window }} > 0,
+            toNullable(cast(round(totals.cost_amount_{{ window }}, 2) as Decimal(18, 2))), null
+        ) as cost_{{ window }},
         cast(totals.net_amount_{{ window }} - cost_{{ window }} as Nullable(Decimal(18, 2))) as gross_margin_{{ window }},
         {% endfor -%}
         coalesce({{ ratio('totals.cost_known_gross_amount_to_date', 'totals.gross_amount_to_date') }}, 0) as cost_known_share_to_date,
         if(
-            (select count() from {{ ref('stg_refunds') }}) > 0,
+            (select count() from {{ ref('stg_refunds') }} where known_at < {{ cutoff() }} and is_deleted = 0) > 0,
             {{ ratio('totals.refund_amount_90d', 'totals.gross_amount_90d') }}, null
         ) as refund_amount_rate_90d
     from totals

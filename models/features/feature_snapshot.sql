@@ -8,8 +8,8 @@ with customers as (
 
 sources as (
     select
-        (select count() from {{ ref('stg_complaints') }}) > 0 as has_complaints,
-        (select count() from {{ ref('stg_invoices') }}) > 0 as has_invoices,
+        (select count() from {{ ref('stg_complaints') }} where known_at < {{ cutoff() }} and is_deleted = 0) > 0 as has_complaints,
+        (select count() from {{ ref('stg_invoices') }} where known_at < {{ cutoff() }} and is_deleted = 0) > 0 as has_invoices,
         (select countIf(category_id is not null) from {{ ref('dim_products') }}) > 0 as has_categories
 ),
 
@@ -29,7 +29,9 @@ final as (
         customers.city as city,
         customers.account_manager_id as account_manager_id,
         customers.customer_status as customer_status,
-        toUInt32({{ as_of() }} - least(coalesce(customers.registered_on, orders.first_order_date), orders.first_order_date)) as customer_age_days,
+        toUInt32(
+            {{ as_of() }} - least(coalesce(customers.registered_on, orders.first_order_date), orders.first_order_date)
+        ) as customer_age_days,
         orders.* except (as_of_date, customer_id),
 
         if(has_complaints, toNullable(coalesce(complaints.complaint_count_90d, 0)), null) as complaint_count_90d,

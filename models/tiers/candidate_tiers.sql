@@ -41,7 +41,7 @@ criteria as (
         ladder.steps as steps,
         -- The lowest tier takes everyone, whatever its bounds say.
         arrayFirst(step -> ranked.orders_per_month >= step.3 or step.1 = lowest_rank, steps) as frequency_step,
-        arrayFirst(step -> coalesce(ranked.average_order_value, 0) >= step.4 or step.1 = lowest_rank, steps) as order_value_step,
+        arrayFirst(step -> coalesce(ranked.average_order_value >= step.4, false) or step.1 = lowest_rank, steps) as order_value_step,
         arrayFirst(step -> ranked.lifetime_value_top_share <= step.5 or step.1 = lowest_rank, steps) as lifetime_value_step,
         arrayFirst(step -> scores.score_top_share <= step.6 or step.1 = lowest_rank, steps) as score_step,
         -- The k-th best criterion: the best tier that at least k criteria reach.
@@ -66,7 +66,7 @@ select
     order_value_step.2 as order_value_tier,
     lifetime_value_step.2 as lifetime_value_tier,
     score_step.2 as score_tier,
-    steps[standards_rank].2 as standards_tier,
+    tupleElement(steps[standards_rank], 2) as standards_tier,
     if(policy = 'score', score_tier, standards_tier) as candidate_tier,
     toUInt8(if(policy = 'score', score_step.1, standards_rank)) as candidate_tier_rank,
     policy,

@@ -21,7 +21,7 @@ PARTS = {"headroom": "headroom_share", "growth": "growth_share", "acceptance": "
 
 
 def quantile_among_others(values: np.ndarray, quantile: float) -> np.ndarray:
-    """For each element of `values` (shape n >= 3, any unit) the quantile of the other n - 1, linearly interpolated.
+    """For each element of `values` (shape n >= 2, any unit) the quantile of the other n - 1, linearly interpolated.
 
     Same result as `numpy.quantile(numpy.delete(values, i), quantile)` for every i, in one sort.
     """
@@ -62,7 +62,7 @@ def category_headroom(customers: pd.DataFrame, spend: pd.DataFrame) -> pd.Series
         for members in groups:
             others = len(members) - 1
             wanted = left[members]
-            if not wanted.any() or (key and others < SMALLEST_PEER_GROUP) or others < 2:
+            if not wanted.any() or (key and others < SMALLEST_PEER_GROUP) or others < 1:
                 continue
             for own in amount:
                 room = quantile_among_others(own[members], PEER_QUANTILE) - own[members]
@@ -76,8 +76,9 @@ def potential(features: pd.DataFrame, spend: pd.DataFrame, weights: dict[str, fl
     """Parts and index of the potential of every customer.
 
     features: one row per customer: customer_id, business_type, region_code, order_count_90d, net_amount_90d,
-        net_amount_prior_90d, days_since_first_order, new_product_offered_count_180d, new_product_tried_count_180d.
-    spend: category spend (see `category_headroom`), empty when no product has a category.
+        net_amount_prior_90d, days_since_first_order, category_count_90d (NaN
+        when products have no categories), new_product_offered_count_180d, new_product_tried_count_180d.
+    spend: category spend (see `category_headroom`).
     weights: of headroom, growth and acceptance; parts that are unknown give their weight to the others.
     Returns customer_id, category_headroom_90d (CNY, 2 decimals), growth_rate_90d, the shares of PARTS in [0, 1] and
     potential_index in [0, 1]; NaN where unknown. Raises KeyError when a feature is missing.
@@ -88,7 +89,7 @@ def potential(features: pd.DataFrame, spend: pd.DataFrame, weights: dict[str, fl
     offered = features["new_product_offered_count_180d"].to_numpy(dtype=np.float64)
     tried = features["new_product_tried_count_180d"].to_numpy(dtype=np.float64)
 
-    if len(spend):
+    if features["category_count_90d"].notna().any():
         buying = features.loc[features["order_count_90d"] > 0, ["customer_id", "business_type", "region_code"]]
         headroom = category_headroom(buying, spend).reindex(features["customer_id"]).to_numpy()
     else:

@@ -11,7 +11,7 @@ from orchestration.warehouse.settings import Settings
 
 _FEATURES = (
     "customer_id, business_type, region_code, order_count_90d, toFloat64(net_amount_90d) AS net_amount_90d, "
-    "toFloat64(net_amount_prior_90d) AS net_amount_prior_90d, days_since_first_order, "
+    "toFloat64(net_amount_prior_90d) AS net_amount_prior_90d, days_since_first_order, category_count_90d, "
     "new_product_offered_count_180d, new_product_tried_count_180d"
 )
 
@@ -60,6 +60,8 @@ def replace_potential(client: Client, settings: Settings, as_of: str, result: pd
     }
     for column in result.columns.drop("customer_id"):
         columns[column] = pa.array(result[column].to_numpy(), pa.float64(), from_pandas=True)
+    # A float would lose a cent on its way into a decimal column.
+    columns["category_headroom_90d"] = columns["category_headroom_90d"].cast(pa.decimal128(18, 2))
     client.insert_arrow(incoming, pa.table(columns))
     client.command(f"ALTER TABLE {table} REPLACE PARTITION {{as_of:Date}} FROM {incoming}", parameters={"as_of": as_of})
     client.command(f"DROP TABLE {incoming}")
