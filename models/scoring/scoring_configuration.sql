@@ -14,7 +14,7 @@ select
     {% endfor -%}
     lower(hex(sipHash64(
         {% for seed in seeds -%}
-        (select arraySort(groupArray(toString(tuple(* except (comment))))) from {{ configured(seed) }}){{ ',' if not loop.last }}
+        (select arraySort(groupArray(toString(tuple(* except (comment))))) from {{ configured(seed) }}){{ ',' if not loop.last }}  -- noqa: LT01, LT05, LT06
         {% endfor -%}
     ))) as config_version
 from {{ configured('tier_policy') }} as policy

@@ -21,7 +21,11 @@ before as (
 ),
 
 after as (
-    select from_dates.as_of_date as from_date, states.customer_id as customer_id, states.migration_state as migration_state, states.net_amount_90d as net_amount_90d
+    select
+        from_dates.as_of_date as from_date,
+        states.customer_id as customer_id,
+        states.migration_state as migration_state,
+        states.net_amount_90d as net_amount_90d
     from {{ ref('customer_tier_states') }} as states
     cross join from_dates
     where states.as_of_date = {{ as_of() }}
@@ -51,6 +55,8 @@ select
     toLowCardinality(assumeNotNull(counts.from_tier)) as from_tier,
     toLowCardinality(assumeNotNull(counts.to_tier)) as to_tier,
     counts.customer_count as customer_count,
-    {{ ratio('counts.customer_count', 'sum(counts.customer_count) over (partition by counts.from_date, counts.from_tier)') }} as share_of_from,
+    {{ ratio(
+        'counts.customer_count', 'sum(counts.customer_count) over (partition by counts.from_date, counts.from_tier)'
+    ) }} as share_of_from,
     cast(assumeNotNull(net_amount) as Decimal(18, 2)) as net_amount_90d
 from counts

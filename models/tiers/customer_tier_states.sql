@@ -24,7 +24,10 @@ decided as (
         toLowCardinality(candidates.candidate_tier) as tier,
         candidates.candidate_tier_rank as tier_rank,
         cast(previous.tier as LowCardinality(Nullable(String))) as previous_tier,
-        if(coalesce(previous.tier = candidates.candidate_tier, false), assumeNotNull(previous.tier_since_date), candidates.as_of_date) as tier_since_date,
+        if(
+            coalesce(previous.tier = candidates.candidate_tier, false),
+            assumeNotNull(previous.tier_since_date), candidates.as_of_date
+        ) as tier_since_date,
         toLowCardinality(multiIf(
             previous.customer_id is null, 'new',
             previous.tier = candidates.candidate_tier, 'kept',
