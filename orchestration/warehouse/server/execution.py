@@ -1,6 +1,8 @@
 """Running one request in the engine: its handle and settings, its statement rewritten where the layer must, its rows."""
 
 import contextlib
+import itertools
+import json
 import re
 import threading
 import time
@@ -18,6 +20,12 @@ from orchestration.warehouse.server.engine import (
 )
 from orchestration.warehouse.server.errors import ServerError
 from orchestration.warehouse.server.guard import check_setting, refuse_files_of_the_server
+from orchestration.warehouse.server.native import (
+    ZONE_REVISION,
+    answer_revision,
+    has_plain_times,
+    rewrite_blocks,
+)
 from orchestration.warehouse.server.request import ExternalTable, Request
 from orchestration.warehouse.server.sessions import Session, Sessions, read_timeout
 from orchestration.warehouse.server.statement import Statement, read_statement
@@ -230,17 +238,55 @@ class Execution:
         data = result.bytes()
         if data:
             self.format = output_format
-            yield data
+            if output_format.lower() == "native" and self._revision:
+                # What is not a SELECT answers in one block, without DateTime columns.
+                yield from rewrite_blocks([data], [])
+            else:
+                yield data
 
     def _rows(self, handle: Handle, output_format: str, parameters: dict[str, str]) -> Iterator[bytes]:
         if not _IDENTIFIER.fullmatch(output_format):
             raise ServerError(73, "UNKNOWN_FORMAT", "Unknown format.")
-        joinable = output_format.lower() in _JOINABLE_FORMATS
+        lower = output_format.lower()
         settings = {name.lower().encode() for name in self.request.settings}
-        if joinable and not any(self.statement.mentions(word) or word in settings for word in _UNJOINABLE_WORDS):
+        joinable = lower in _JOINABLE_FORMATS and not any(
+            self.statement.mentions(word) or word in settings for word in _UNJOINABLE_WORDS
+        )
+        if lower == "native":
+            blocks = handle.blocks(self.statement.text, output_format, parameters, self.progress)
+            yield from self._newer_native(blocks) if self._revision else blocks
+        elif joinable:
             yield from handle.blocks(self.statement.text, output_format, parameters, self.progress)
         else:
             yield from handle.piped(_into_pipe(self.statement, output_format), output_format, parameters, self.progress)
+
+    @property
+    def _revision(self) -> int:
+        """The protocol revision that the client asked for in Native."""
+        return answer_revision(self.request.parameters.get("client_protocol_version", ""))
+
+    def _newer_native(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
+        first = next(blocks, None)
+        if first is None:
+            return
+        with_zones = self._revision >= ZONE_REVISION and has_plain_times(first)
+        yield from rewrite_blocks(itertools.chain([first], blocks), self._columns() if with_zones else [])
+
+    def _columns(self) -> list[tuple[str, str]]:
+        """Names and full types of the statement's columns, asked on a handle of its own while the statement runs; none
+        where it needs temporary tables of a session."""
+        statement = self.statement
+        query = statement.text[: statement.format_token.start] if statement.format_token else statement.text
+        handle = self.engine.open(self.reads_only)
+        try:
+            with self._settings(handle, None, dict(self.request.settings)), self._externals(handle):
+                sql = b"DESCRIBE TABLE (" + query + b"\n)"
+                lines = handle.query(sql, "JSONCompactEachRow", self.request.query_parameters).bytes().splitlines()
+                return [(found[0], found[1]) for found in map(json.loads, lines)]
+        except ServerError:
+            return []
+        finally:
+            handle.close()
 
     def _insert_data(self, handle: Handle) -> None:
         statement, path = self.statement, self.request.data

@@ -59,6 +59,21 @@ def test_every_common_type_survives_the_round_trip(server):
     client.command("DROP TABLE types")
 
 
+def test_zones_of_columns_reach_clients_that_name_their_protocol_version(server):
+    client = server.client()
+    assert client.protocol_version
+    row = client.query(
+        "SELECT number, toString(number), [now()], toDateTime('2022-10-25 10:55:22', 'America/Chicago') AS chicago, 'x' AS t,"
+        " toDateTime64('2023-01-02 15:44:22.783', 3, 'Asia/Shanghai') AS china, toDateTime('2023-07-05 15:10:40') AS utc,"
+        " toDateTime('2023-01-01 00:00:00', 'Asia/Tokyo') AS tokyo FROM numbers(3)"
+    ).first_row
+    assert [str(value.tzinfo) for value in (row[3], row[5], row[7])] == ["America/Chicago", "Asia/Shanghai", "Asia/Tokyo"]
+    assert row[3].hour == 10 and row[6].tzinfo is None
+    query = "select toDateTime(1676369730, 'Asia/Shanghai') as dt FORMAT Native"
+    assert client.raw_query(query).hex(" ", 2) == "0101 0264 7408 4461 7465 5469 6d65 425f eb63"
+    assert client.raw_query(query, settings={"client_protocol_version": 54337})[14:39] == b"DateTime('Asia/Shanghai')"
+
+
 def test_parameters_settings_and_large_parameters(server):
     client = server.client()
     answer = client.query("SELECT {a:UInt8} + 1, {b:String}, {c:Array(String)}", parameters={"a": 1, "b": "it's\t", "c": ["x'"]})
