@@ -173,9 +173,12 @@ class Application:
             pass
         except OSError as error:
             logger.error("a request failed: %s", error.strerror)
-            await answer.fail(
-                ServerError(1001, "STD_EXCEPTION", f"The server cannot keep the request's data: {error.strerror}.")
-            )
+            message = f"The server cannot keep the request's data: {error.strerror}"
+            await answer.fail(ServerError(1001, "STD_EXCEPTION", message))
+        except Exception as error:
+            # The connection stays usable and the client learns that it was the server; the log has the rest.
+            logger.exception("a request failed")
+            await answer.fail(ServerError(1002, "UNKNOWN_EXCEPTION", f"The server failed: {type(error).__name__}"))
         finally:
             await self._in_thread(remove_files, request)
 

@@ -22,7 +22,7 @@ _OVERLAY = "_files_of_the_disk"
 _OWNER_ROLE, _READER_ROLE = "warehouse_owner", "warehouse_reader"
 _QUERY_LOG_TABLE = "engine_query_log"
 # Tables of `system` that show what others ask; without a row policy every role could read them.
-_OWNERS_TABLES = (_QUERY_LOG_TABLE, "processes")
+_OWNERS_TABLES = (_QUERY_LOG_TABLE, "session_log", "processes")
 _ID_IN_SETTINGS = f"substringIndex(Settings['{QUERY_ID_SETTING}'], char(10), 1)"
 # The log as clients expect it: with their own ids, and without the setting that carried them.
 _QUERY_LOG_VIEW = f"""CREATE OR REPLACE VIEW system.query_log SQL SECURITY INVOKER AS SELECT * REPLACE (
@@ -30,6 +30,10 @@ _QUERY_LOG_VIEW = f"""CREATE OR REPLACE VIEW system.query_log SQL SECURITY INVOK
     if({_ID_IN_SETTINGS} = '' OR NOT is_initial_query, initial_query_id, {_ID_IN_SETTINGS}) AS initial_query_id,
     mapFilter((name, value) -> name != '{QUERY_ID_SETTING}', Settings) AS Settings
 ) FROM system.{_QUERY_LOG_TABLE}""".encode()
+_SESSION_LOG = f"""CREATE TABLE IF NOT EXISTS system.session_log (
+    type LowCardinality(String), session_id String, event_date Date DEFAULT today(), event_time DateTime DEFAULT now(),
+    user Nullable(String), interface LowCardinality(String) DEFAULT 'HTTP'
+) ENGINE = Memory SETTINGS max_rows_to_keep = {100_000}""".encode()
 # Defaults of a server rather than of a local tool.
 _HANDLE_SETTINGS = {"implicit_select": "0", "allow_introspection_functions": "0"}
 
@@ -167,6 +171,7 @@ class Engine:
         # The log's table exists once something is in it.
         self._keeper.query(b"SYSTEM FLUSH LOGS")
         self._keeper.query(_QUERY_LOG_VIEW)
+        self._keeper.query(_SESSION_LOG)
         self.version = self._keeper.value(b"SELECT version()")
         self.timezone = self._keeper.value(b"SELECT timezone()")
 
@@ -187,6 +192,15 @@ class Engine:
                 handle.query(
                     f"KILL QUERY WHERE {where} ASYNC".encode(), parameters={"mark": escape_parameter(query_mark)}
                 )
+        finally:
+            handle.close()
+
+    def log_session(self, user: str, session_id: str) -> None:
+        """Write a new session of a client into system.session_log; the engine itself knows none."""
+        sql = b"INSERT INTO system.session_log (type, session_id, user) SELECT 'LoginSuccess', {id:String}, {user:String}"
+        handle = self._connect()
+        try:
+            handle.query(sql, parameters={"id": escape_parameter(session_id), "user": escape_parameter(user)})
         finally:
             handle.close()
 

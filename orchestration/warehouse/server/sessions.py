@@ -44,6 +44,7 @@ class Sessions:
                 return session
             if must_exist:
                 raise ServerError(372, "SESSION_NOT_FOUND", f"Session {session_id} not found.")
+            self._engine.log_session(user, session_id)
             session = Session(self._engine.open(reads_only), timeout, 0.0)
             self._sessions[user, session_id] = session
             return session
