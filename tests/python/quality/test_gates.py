@@ -60,9 +60,8 @@ def stand_ins(client: Client, build: Build) -> list[dg.AssetsDefinition]:
             client.command(f"INSERT INTO {name} SELECT * REPLACE ('{context.run.run_id}' AS build_id) FROM {name}")
 
     def publish(context: dg.AssetExecutionContext) -> None:
-        client.command(
-            f"INSERT INTO {build.table('snapshots', 'published_builds')} SELECT toDate('{DAY}'), '{context.run.run_id}', 2"
-        )
+        table = build.table("snapshots", "published_builds")
+        client.command(f"INSERT INTO {table} SELECT toDate('{DAY}'), '{context.run.run_id}', 2")
 
     def nothing(context: dg.AssetExecutionContext) -> None: ...
 
@@ -87,7 +86,6 @@ def refresh(client: Client, build: Build) -> dg.ExecuteInProcessResult:
     job = dg.define_asset_job(
         "refresh",
         selection=dg.AssetSelection.all() | dg.AssetSelection.all_asset_checks(),
-        partitions_def=daily(),
         executor_def=dg.in_process_executor,
     )
     definitions = dg.Definitions(
