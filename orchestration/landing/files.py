@@ -32,6 +32,8 @@ FORMATS = {".parquet": "Parquet", ".csv": "CSVWithNames", ".jsonl": "JSONEachRow
 # Suffix -> content encoding, with which the server unpacks the body while it arrives.
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 
+_LARGE_FILE = 8_000_000
+
 _PARQUET_SETTINGS: dict[str, int | str] = {"input_format_parquet_allow_missing_columns": 0}
 _CSV_SETTINGS: dict[str, int | str] = {
     "input_format_with_names_use_header": 1,
@@ -130,7 +132,7 @@ def describe(table: Table, path: Path, label: str) -> Delivery:
                 settings=INSERT_SETTINGS | _SETTINGS[format],
             )
 
-    return Delivery(label, delivered, send, rows, warnings)
+    return Delivery(label, delivered, send, rows, path.stat().st_size > _LARGE_FILE, warnings)
 
 
 def _demand_required_tables(

@@ -76,7 +76,7 @@ def land_demo(
         world = World(customers, days, seed, last_date, settings.zone)
         if world != earlier and scalar(client, f"SELECT count() FROM {settings.database('landing')}.orders"):
             raise TierhouseError(
-                "the warehouse already holds other orders; choose a new TIERHOUSE_HOME or TIERHOUSE_SCHEMA for this demo"
+                "the warehouse already holds other orders; choose a new TIERHOUSE_HOME or TIERHOUSE_SCHEMA for the demo"
             )
         make_world(client, settings, world, progress)
         return _land(client, settings, base_of(world, settings.database("demo")), progress)
@@ -172,7 +172,8 @@ def _delivery(name: str, select: str) -> Delivery:
         Delivered(column.name, f"Nullable({column.type})" if column.nullable else column.type, families[column.kind])
         for column in table.columns
     )
-    return Delivery("demo", columns, _sender(select, [column.name for column in columns]))
+    is_large = name in ("orders", "order_lines")
+    return Delivery("demo", columns, _sender(select, [column.name for column in columns]), is_large=is_large)
 
 
 def _sender(select: str, names: list[str]) -> Callable[[Client, str], None]:

@@ -14,7 +14,7 @@ from clickhouse_connect.driver.client import Client
 from orchestration.errors import TierhouseError
 from orchestration.landing.contract import TABLES
 from orchestration.landing.report import LandingReport, TableReport
-from orchestration.landing.tables import AUDIT_COLUMNS, create_landing_tables, scalar
+from orchestration.landing.tables import AUDIT_COLUMNS, JOURNAL_COLUMNS, create_landing_tables, scalar
 from orchestration.warehouse.settings import Settings
 
 _STEPS = {"judging": 1, "landing": 2, "refusing": 2, "landed": 3, "refused": 3, "dropped": 3}
@@ -47,8 +47,11 @@ def record(
 ) -> None:
     """Note in the journal that the batch has reached a state. One atomic insert."""
     row = [batch_id, loaded_at.replace(tzinfo=UTC), _STEPS[state], state, report]
-    columns = ["batch_id", "loaded_at", "step", "state", "report"]
-    client.insert(f"{settings.database('incoming')}.journal", [row], column_names=columns)
+    target = f"{settings.database('incoming')}.journal"
+    # With the types given, the client need not ask for them.
+    client.insert(
+        target, [row], list(JOURNAL_COLUMNS), column_type_names=[type for type, _ in JOURNAL_COLUMNS.values()]
+    )
 
 
 def commit(client: Client, settings: Settings, report: LandingReport) -> None:
@@ -131,4 +134,4 @@ def _audit(client: Client, settings: Settings, report: LandingReport) -> None:
         ]
         for table in report.tables
     ]  # fmt: skip
-    client.insert(target, rows, column_names=list(AUDIT_COLUMNS))
+    client.insert(target, rows, list(AUDIT_COLUMNS), column_type_names=[type for type, _ in AUDIT_COLUMNS.values()])

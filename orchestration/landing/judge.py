@@ -108,8 +108,10 @@ def judge(table: Table, delivered: Sequence[Delivered], rules: Rules) -> Judgeme
         refusals += _rules_of(column, source, typed, rules)
         values[column.name] = _final(column, typed)
     if table.bounded_product and all(numbers.get(name) for name in table.bounded_product):
-        first, second = (f"toFloat64({numbers[name]})" for name in table.bounded_product)
-        condition = f"ifNull({first} * {second} > {rules.amount_limit}, 0)"
+        first, second = (numbers[name] for name in table.bounded_product)
+        limit = rules.amount_limit
+        product = f"toFloat64({first}) * toFloat64({second}) > {limit} AND {first} <= {limit} AND {second} <= {limit}"
+        condition = f"ifNull({product}, 0)"
         refusals.append((condition, f"amount over the bound: {' x '.join(table.bounded_product)}"))
     values[UPDATED_AT.name] = _version(table, values, by_name, rules)
     return Judgement(values, texts, tuple(refusals))
@@ -180,7 +182,10 @@ def _rules_of(column: Column, source: Delivered, typed: _Typed, rules: Rules) ->
         if not column.may_be_negative and not source.type.startswith(("UInt", "Nullable(UInt")):
             refusals.append((sure(f"{typed.number} < 0"), f"negative value: {column.name}"))
         if column.bounded:
-            refusals.append((sure(f"{size} > {rules.amount_limit}"), f"amount over the bound: {column.name}"))
+            condition = f"{size} > {rules.amount_limit}"
+            if source.family == "float":
+                condition += f" AND NOT isInfinite({typed.number})"
+            refusals.append((sure(condition), f"amount over the bound: {column.name}"))
         else:
             refusals.append((sure(f"{size} > {LARGEST_DECIMAL}"), f"unparsable value: {column.name}"))
     if column.kind in ("time", "date") and not column.may_lie_ahead:

@@ -30,8 +30,6 @@ DEFAULT_AMOUNT_LIMIT = 100_000_000
 
 # Merging the side table would be wasted work: its parts go to landing as they are.
 _SIDE_TABLE_SETTINGS = "SETTINGS max_bytes_to_merge_at_max_space_in_pool = 1"
-# Two views that each take half of the keys write on two cores; one view would sort and compress on one.
-_SPLIT_TABLES = ("orders", "order_lines")
 INSERT_SETTINGS: dict[str, int | str] = {
     "parallel_view_processing": 1,
     "max_insert_threads": 2,
@@ -45,12 +43,14 @@ INSERT_SETTINGS: dict[str, int | str] = {
 @dataclass(frozen=True)
 class Delivery:
     """One file, or another source, of rows for one table. columns: what it holds of the contract, in its own types.
-    send: inserts its rows into the named table, which has those columns. rows: how many it holds, where known."""
+    send: inserts its rows into the named table, which has those columns. rows: how many it holds, where known.
+    is_large: whether it is worth two writers."""
 
     label: str
     columns: tuple[Delivered, ...]
     send: Callable[[Client, str], None]
     rows: int | None = None
+    is_large: bool = False
     warnings: tuple[str, ...] = field(default=())
 
 
@@ -184,8 +184,9 @@ def _views(
         f"SELECT {texts}, {judgement.reason} AS _reason, {quoted(delivery.label)} AS _file, "
         f"toUInt64(0) AS _row_hash, toUInt32(0) AS _copy, {stamp} {source} WHERE {judgement.is_bad}"
     )
-    if table.name not in _SPLIT_TABLES:
+    if not delivery.is_large:
         return [(side, good), (f"{side}__refused", refused)]
+    # Two views that each take half of the keys write on two cores; one view would sort and compress on one.
     half = f"bitAnd(bitShiftRight({judgement.values[table.key[0]]}, 14), 1)"
     return [(side, f"{good} AND {half} = 0"), (side, f"{good} AND {half} = 1"), (f"{side}__refused", refused)]
 

@@ -28,31 +28,51 @@ AUDIT_COLUMNS = {
     "warnings": ("Array(String)", "What was ignored, such as unknown columns"),
 }
 
+JOURNAL_COLUMNS = {
+    "batch_id": ("String", "Batch"),
+    "loaded_at": ("DateTime64(3, 'UTC')", "Load time of the batch"),
+    "step": ("UInt8", "Order of the states of a batch"),
+    "state": ("LowCardinality(String)", "judging, then landing or refusing, then landed, refused or dropped"),
+    "report": ("String", "From landing or refusing on: the outcome per table as JSON"),
+}
+
 
 def create_landing_tables(client: Client, settings: Settings) -> None:
     """Create every landing and quarantine table of the contract, the load audit and the batch journal where missing.
 
     Safe to call at any time: existing tables stay as they are.
     """
-    for layer in ("landing", "quarantine", "incoming", "marts"):
-        client.command(f"CREATE DATABASE IF NOT EXISTS {settings.database(layer)}")
-    for table in TABLES.values():
-        client.command(landing_table(table, f"{settings.database('landing')}.{table.name}"))
-        client.command(quarantine_table(table, f"{settings.database('quarantine')}.{table.name}"))
-    columns = ", ".join(f"{name} {type} COMMENT {quoted(text)}" for name, (type, text) in AUDIT_COLUMNS.items())
-    client.command(
-        f"CREATE TABLE IF NOT EXISTS {settings.database('marts')}.load_audit ({columns}) "
+    landing, quarantine, incoming, marts = (
+        settings.database(layer) for layer in ("landing", "quarantine", "incoming", "marts")
+    )
+    wanted = {f"{landing}.{table.name}": landing_table(table, f"{landing}.{table.name}") for table in TABLES.values()}
+    wanted |= {
+        f"{quarantine}.{table.name}": quarantine_table(table, f"{quarantine}.{table.name}") for table in TABLES.values()
+    }
+    wanted[f"{marts}.load_audit"] = (
+        f"CREATE TABLE IF NOT EXISTS {marts}.load_audit ({_described(AUDIT_COLUMNS)}) "
         "ENGINE = MergeTree ORDER BY (loaded_at, table_name) COMMENT 'One row per load and table.'"
     )
-    client.command(
-        f"CREATE TABLE IF NOT EXISTS {settings.database('incoming')}.journal ("
-        "batch_id String COMMENT 'Batch', "
-        "loaded_at DateTime64(3, 'UTC') COMMENT 'Load time of the batch', "
-        "step UInt8 COMMENT 'Order of the states of a batch', "
-        "state LowCardinality(String) COMMENT 'judging, then landing or refusing, then landed, refused or dropped', "
-        "report String COMMENT 'From landing or refusing on: the outcome per table as JSON') "
+    wanted[f"{incoming}.journal"] = (
+        f"CREATE TABLE IF NOT EXISTS {incoming}.journal ({_described(JOURNAL_COLUMNS)}) "
         "ENGINE = MergeTree ORDER BY (loaded_at, batch_id, step) COMMENT 'One row per state that a batch reached.'"
     )
+    present = client.query(
+        "SELECT concat(database, '.', name) FROM system.tables WHERE database IN "
+        f"('{landing}', '{quarantine}', '{marts}', '{incoming}')"
+    ).result_rows
+    missing = wanted.keys() - {name for (name,) in present}
+    if not missing:
+        return
+    for database in (landing, quarantine, incoming, marts):
+        client.command(f"CREATE DATABASE IF NOT EXISTS {database}")
+    for name, statement in wanted.items():
+        if name in missing:
+            client.command(statement)
+
+
+def _described(columns: dict[str, tuple[str, str]]) -> str:
+    return ", ".join(f"{name} {type} COMMENT {quoted(text)}" for name, (type, text) in columns.items())
 
 
 def landing_table(table: Table, name: str, settings_clause: str = "") -> str:

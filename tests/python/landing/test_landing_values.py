@@ -1,0 +1,203 @@
+"""How delivered values become landing values: formats, decimals, time zones, defaults, versions."""
+
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from deliveries import line, order, write_csv, write_orders, write_parquet
+
+from orchestration.landing.contract import TABLES
+
+
+def utc(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def as_utc(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=UTC)
+
+
+def test_every_contract_table_exists_after_landing_only_orders(warehouse, tmp_path):
+    warehouse.land(write_orders(tmp_path, [order()], [line()]))
+    names = {name for (name,) in warehouse.rows("SHOW TABLES FROM {landing}")}
+    assert names == set(TABLES)
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".jsonl", ".csv.gz", ".csv.zst"])
+def test_every_format_lands_the_same_rows_as_csv(warehouse, other, tmp_path, suffix):
+    orders = [order(), order(2, delivered_at="2024-03-02 06:00:00.125"), order(3, is_deleted="1", channel="")]
+    lines = [line(), line(2, unit_cost="1.2345"), line(3), line(3, 2, quantity="0.001", unit_price="1234.5678")]
+    for row in orders:
+        row.setdefault("delivered_at", None)
+        row.setdefault("is_deleted", "0")
+    for row in lines:
+        row.setdefault("unit_cost", None)
+    assert warehouse.land(write_orders(tmp_path / "csv", orders, lines))["order_lines"].landed == 4
+    assert other.land(write_orders(tmp_path / "other", orders, lines, suffix))["order_lines"].landed == 4
+    for table in ("orders", "order_lines"):
+        assert warehouse.contents(table) == other.contents(table)
+
+
+@pytest.mark.parametrize("price", ["2.55", "0.29", "1.005", "4.35", "1.1", "1033.0001", "99999.9999", "8.70"])
+@pytest.mark.parametrize("type", [pa.float64(), pa.float32(), pa.decimal128(20, 6), pa.string()])
+def test_prices_become_the_decimals_that_were_written(warehouse, tmp_path, price, type):
+    if type == pa.float32() and len(price) > 6:
+        pytest.skip("a single holds seven digits")
+    write_csv(tmp_path / "orders.csv", [order()])
+    write_parquet(tmp_path / "order_lines.parquet", [line(unit_price=price)])
+    table = pq.read_table(tmp_path / "order_lines.parquet")
+    value = Decimal(price) if pa.types.is_decimal(type) else price if type == pa.string() else float(price)
+    index = table.schema.get_field_index("unit_price")
+    pq.write_table(table.set_column(index, "unit_price", pa.array([value], type)), tmp_path / "order_lines.parquet")
+    warehouse.land(tmp_path)
+    assert warehouse.one("SELECT unit_price FROM {landing}.order_lines") == Decimal(price)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_digits_beyond_the_scale_are_rounded_half_away_from_zero(warehouse, tmp_path, suffix):
+    lines = [line(1, n, discount_amount=text) for n, text in enumerate(("2.555", "2.545", "2.5449", "0.004"), 1)]
+    warehouse.land(write_orders(tmp_path, [order()], lines, suffix))
+    landed = warehouse.rows("SELECT discount_amount FROM {landing}.order_lines ORDER BY line_no")
+    assert [value for (value,) in landed] == [Decimal("2.56"), Decimal("2.55"), Decimal("2.54"), Decimal("0")]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+@pytest.mark.parametrize(
+    ("zone", "local", "instant"),
+    [
+        ("Asia/Shanghai", "2024-03-01 10:00:00", "2024-03-01 02:00:00"),
+        ("Europe/London", "2024-07-01 00:30:00", "2024-06-30 23:30:00"),
+        # Minutes after the clocks went forward, an offset taken at the wrong moment is an hour off.
+        ("America/New_York", "2024-03-10 03:05:00", "2024-03-10 07:05:00"),
+    ],
+)
+def test_a_timestamp_without_a_zone_is_read_in_the_business_zone(warehouse, tmp_path, suffix, zone, local, instant):
+    inside = replace(warehouse, settings=replace(warehouse.settings, zone=zone))
+    inside.land(write_orders(tmp_path, [order(ordered_at=local)], [line()], suffix))
+    assert as_utc(inside.one("SELECT ordered_at FROM {landing}.orders")) == utc(instant)
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_a_timestamp_with_a_zone_is_an_instant(warehouse, tmp_path, unit):
+    write_csv(tmp_path / "order_lines.csv", [line()])
+    write_parquet(tmp_path / "orders.parquet", [order()])
+    table = pq.read_table(tmp_path / "orders.parquet")
+    moment = datetime(2024, 3, 1, 10, 0, tzinfo=UTC)
+    index = table.schema.get_field_index("ordered_at")
+    column = pa.array([moment], pa.timestamp(unit, "America/New_York"))
+    pq.write_table(table.set_column(index, "ordered_at", column), tmp_path / "orders.parquet")
+    warehouse.land(tmp_path)
+    assert as_utc(warehouse.one("SELECT ordered_at FROM {landing}.orders")) == moment
+
+
+@pytest.mark.parametrize(
+    "text", ["2024-03-01T10:00:00Z", "2024-03-01 18:00:00+08:00", "2024-03-01 05:00:00 -0500", "2024/3/1 18:00"]
+)
+def test_texts_of_times_with_or_without_offset_are_understood(warehouse, tmp_path, text):
+    warehouse.land(write_orders(tmp_path, [order(ordered_at=text)], [line()]))
+    assert as_utc(warehouse.one("SELECT ordered_at FROM {landing}.orders")) == utc("2024-03-01 10:00:00")
+
+
+def test_whole_numbers_written_as_doubles_are_ids_and_nan_is_missing(warehouse, tmp_path):
+    lines = pa.table(
+        {
+            "order_id": pa.array([1.0, 1.0]),
+            "line_no": pa.array([1.0, 2.0]),
+            "product_id": pa.array([17850.0, 3.0]),
+            "quantity": pa.array([1, 2], pa.int16()),
+            "unit_price": pa.array([2.5, 3.5]),
+            "unit_cost": pa.array([1.5, float("nan")]),
+            "discount_amount": pa.array([float("nan"), 0.25]),
+            "tier_discount_amount": pa.nulls(2),
+        }
+    )
+    write_csv(tmp_path / "orders.csv", [order(customer_id="17850.0", is_deleted="false")])
+    pq.write_table(lines, tmp_path / "order_lines.parquet")
+    warehouse.land(tmp_path)
+    assert warehouse.rows(
+        "SELECT product_id, quantity, unit_cost, discount_amount FROM {landing}.order_lines ORDER BY line_no"
+    ) == [(17850, 1, Decimal("1.5"), 0), (3, 2, None, Decimal("0.25"))]
+
+
+def test_dictionary_large_and_binary_texts_are_read(warehouse, tmp_path):
+    write_csv(tmp_path / "order_lines.csv", [line()])
+    write_parquet(tmp_path / "orders.parquet", [order()])
+    table = pq.read_table(tmp_path / "orders.parquet")
+    for name, type in (("status", pa.dictionary(pa.int32(), pa.string())), ("channel", pa.large_string())):
+        table = table.set_column(table.schema.get_field_index(name), name, table[name].cast(type))
+    pq.write_table(table, tmp_path / "orders.parquet")
+    warehouse.land(tmp_path)
+    assert warehouse.rows("SELECT status, channel FROM {landing}.orders") == [("completed", "app")]
+
+
+def test_columns_may_come_in_any_order_and_unknown_ones_are_named_and_ignored(warehouse, tmp_path):
+    shuffled = {name: value for name, value in reversed(order(remark="hello").items())}
+    report = warehouse.report(write_orders(tmp_path, [shuffled], [line()]))
+    assert report.warnings == ["orders.csv: ignored unknown column remark"]
+    assert warehouse.one("SELECT customer_id FROM {landing}.orders") == 7
+
+
+def test_absent_optional_columns_take_the_contract_default(warehouse, tmp_path):
+    write_csv(tmp_path / "customers.csv", [{"customer_id": "7", "registered_at": "2024-01-01 00:00:00"}])
+    warehouse.land(write_orders(tmp_path, [order()], [line()]))
+    assert warehouse.rows(
+        "SELECT customer_name, chain_id, credit_term_days, credit_limit, status, is_deleted FROM {landing}.customers"
+    ) == [("", None, 0, 0, "active", 0)]
+
+
+def test_a_missing_version_is_the_event_time_of_the_row(warehouse, tmp_path):
+    def without_version(row):
+        return {name: value for name, value in row.items() if name != "updated_at"}
+
+    write_csv(tmp_path / "invoices.csv", [
+        {"invoice_id": "1", "customer_id": "7", "issued_on": "2024-03-05", "due_on": "2094-04-05", "amount": "10"},
+    ])  # fmt: skip
+    write_csv(tmp_path / "refunds.csv", [
+        {"refund_id": "1", "order_id": "1", "refunded_at": "2024-03-04 12:00:00", "amount": "1", "updated_at": ""},
+        {"refund_id": "2", "order_id": "1", "refunded_at": "2024-03-04 12:00:00", "amount": "1",
+         "updated_at": "2024-03-06 12:00:00"},
+    ])  # fmt: skip
+    warehouse.land(write_orders(tmp_path, [without_version(order())], [without_version(line())]))
+    at = "SELECT updated_at FROM {landing}."
+    assert as_utc(warehouse.one(at + "orders")) == utc("2024-03-01 02:00:00")
+    assert as_utc(warehouse.one(at + "order_lines")) == utc("2024-03-01 02:00:00")
+    assert as_utc(warehouse.one(at + "invoices")) == utc("2024-03-04 16:00:00")
+    refunds = warehouse.rows(at + "refunds ORDER BY refund_id")
+    assert [as_utc(value) for (value,) in refunds] == [utc("2024-03-04 04:00:00"), utc("2024-03-06 04:00:00")]
+
+
+def test_lines_without_version_take_the_time_of_an_order_landed_before(warehouse, tmp_path):
+    warehouse.land(write_orders(tmp_path / "one", [order(1)], [line(1)]))
+    late = [{name: value for name, value in line(1, 2).items() if name != "updated_at"}]
+    warehouse.land(write_orders(tmp_path / "two", [order(2)], late))
+    found = warehouse.one("SELECT updated_at FROM {landing}.order_lines WHERE line_no = 2")
+    assert as_utc(found) == utc("2024-03-01 02:00:00")
+
+
+def test_rows_without_any_time_take_the_load_time_and_land_again_only_when_they_change(warehouse, tmp_path):
+    write_orders(tmp_path, [order()], [line()])
+    products = [
+        {"product_id": "1", "product_name": "rice", "launched_on": ""},
+        {"product_id": "2", "product_name": "tea", "launched_on": "2024-01-05"},
+    ]
+    write_csv(tmp_path / "products.csv", products)
+    assert warehouse.land(tmp_path)["products"].landed == 2
+    assert warehouse.one("SELECT updated_at = _loaded_at FROM {landing}.products WHERE product_id = 1")
+    assert warehouse.land(tmp_path)["products"].already_there == 2
+    products[0]["product_name"] = "brown rice"
+    write_csv(tmp_path / "products.csv", products)
+    again = warehouse.land(tmp_path)["products"]
+    assert (again.landed, again.already_there) == (1, 1)
+
+
+def test_an_open_end_far_in_the_future_is_null(warehouse, tmp_path):
+    write_csv(tmp_path / "manager_inputs.csv", [
+        {"input_id": "1", "customer_id": "7", "manager_id": "3", "input_type": "tag", "valid_from": "2024-03-01",
+         "valid_to": "9999-12-31", "entered_at": "2024-03-01 09:00:00"},
+    ])  # fmt: skip
+    warehouse.land(write_orders(tmp_path, [order()], [line()]))
+    found = warehouse.rows("SELECT valid_from, valid_to FROM {landing}.manager_inputs")
+    assert found == [(date(2024, 3, 1), None)]
