@@ -186,7 +186,8 @@ def _parquet_columns(table: Table, path: Path, label: str) -> tuple[int, list[st
             raise TierhouseError(
                 f"{label}: the column {field.name} is of type {field.type} where the contract wants a {column.kind}"
             )
-        columns.append(Delivered(field.name, f"Nullable({type})" if field.name in nulls else type, family))
+        is_nullable = field.nullable and field.name in nulls
+        columns.append(Delivered(field.name, f"Nullable({type})" if is_nullable else type, family))
     # A column of type null is there, but holds nothing: it is read as missing values, refused where one is needed.
     empty = [field.name for field in schema if pa.types.is_null(field.type) and _in_contract(table, field.name)]
     columns += [Delivered(name, "Nullable(String)", "text") for name in empty]
