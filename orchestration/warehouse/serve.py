@@ -1,4 +1,4 @@
-"""The process of the embedded warehouse: takes the folder's lock, starts the engine, listens, ends on a signal or idle."""
+"""The process of the embedded warehouse: takes the folder's lock, starts the engine, listens, ends when told."""
 
 import asyncio
 import contextlib
@@ -11,6 +11,7 @@ import shutil
 import signal
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -98,7 +99,7 @@ async def _listen(application, listener: socket.socket, settings: Settings, idle
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, ending quietly: its own way raises the signal again after a graceful stop, which would hide the exit code."""
+    """uvicorn, ending quietly: it would raise the signal again after a graceful stop, which hides the exit code."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -109,8 +110,6 @@ class _Server(uvicorn.Server):
 
 
 async def _stop_when_idle(application, server: uvicorn.Server, idle_seconds: float) -> None:
-    import time
-
     while application.running or time.monotonic() - application.last_used < idle_seconds:
         await asyncio.sleep(min(1.0, idle_seconds / 4))
     logger.info("nobody asked for %.0f s; stopping", idle_seconds)
@@ -180,8 +179,9 @@ def _listening(settings: Settings) -> Iterator[socket.socket]:
         try:
             listener.bind(found[4])
         except OSError as error:
+            address = f"{settings.host}:{settings.port}"
             raise TierhouseError(
-                f"cannot listen on {settings.host}:{settings.port} ({error.strerror}); set TIERHOUSE_PORT to a free port"
+                f"cannot listen on {address} ({error.strerror}); set TIERHOUSE_PORT to a free port"
             ) from None
         yield listener
 

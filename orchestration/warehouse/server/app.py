@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from orchestration.warehouse.server.compression import choose_encoding, encoder
+from orchestration.warehouse.server.compression import Encoder, choose_encoding, encoder
 from orchestration.warehouse.server.engine import Engine
 from orchestration.warehouse.server.errors import ServerError, from_engine, tagged_block
 from orchestration.warehouse.server.execution import Execution
@@ -115,14 +115,19 @@ class Application:
     async def _route(self, scope: Message, receive: Receive, send: Send) -> None:
         path, method = scope["path"], scope["method"]
         if method == "OPTIONS":
-            await self._plain(send, 204, b"", {
-                "Allow": "OPTIONS, GET, HEAD, POST",
-                "Access-Control-Allow-Origin": "*",
-                "Access-Control-Allow-Headers": "origin, x-requested-with, x-clickhouse-format, x-clickhouse-user,"
-                " x-clickhouse-key, Authorization",
-                "Access-Control-Allow-Methods": "POST, GET, OPTIONS",
-                "Access-Control-Max-Age": "86400",
-            })  # fmt: skip
+            await self._plain(
+                send,
+                204,
+                b"",
+                {
+                    "Allow": "OPTIONS, GET, HEAD, POST",
+                    "Access-Control-Allow-Origin": "*",
+                    "Access-Control-Allow-Headers": "origin, x-requested-with, x-clickhouse-format, x-clickhouse-user,"
+                    " x-clickhouse-key, Authorization",
+                    "Access-Control-Allow-Methods": "POST, GET, OPTIONS",
+                    "Access-Control-Max-Age": "86400",
+                },
+            )
         elif method not in ("GET", "HEAD", "POST"):
             await self._plain(
                 send, 405, b"This method is not supported; use GET or POST.\n", {"Allow": "OPTIONS, GET, HEAD, POST"}
@@ -135,10 +140,12 @@ class Application:
             await self._query(scope, receive, send)
         else:
             await self._plain(
-                send, 404, b"There is no handle " + path.encode("utf-8", "replace") + b"\n\nUse / or /ping for health checks."
-                b"\nOr /replicas_status for more sophisticated health checks.\n\nSend queries from your program with POST"
+                send,
+                404,
+                b"There is no handle " + path.encode("utf-8", "replace") + b"\n\nUse / or /ping for health checks.\n"
+                b"Or /replicas_status for more sophisticated health checks.\n\nSend queries from your program with POST"
                 b" method or GET /?query=...\n",
-            )  # fmt: skip
+            )
 
     async def _plain(
         self, send: Send, status: int, body: bytes, headers: dict[str, str] | None = None, head_only: bool = False
@@ -190,9 +197,10 @@ class Application:
         matches = hmac.compare_digest(expected.encode(), given[1].encode("utf-8", "surrogateescape"))
         if account is None or not matches:
             raise ServerError(
-                516, "AUTHENTICATION_FAILED",
+                516,
+                "AUTHENTICATION_FAILED",
                 f"{given[0]}: Authentication failed: password is incorrect, or there is no user with such name.",
-            )  # fmt: skip
+            )
         return given[0], account
 
     async def _execute(self, execution: Execution, receive: Receive, answer: "_Answer") -> None:
@@ -202,7 +210,7 @@ class Application:
         try:
             step = asyncio.create_task(self._in_thread(_next, pieces))
             waits = execution.request.flag("wait_end_of_query")
-            with tempfile.SpooledTemporaryFile(_MEMORY_BYTES, dir=self.folder) as kept:
+            with tempfile.SpooledTemporaryFile(_MEMORY_BYTES, dir=str(self.folder)) as kept:
                 while (piece := await step) is not None:
                     step = asyncio.create_task(self._in_thread(_next, pieces))
                     if waits:
@@ -251,7 +259,7 @@ class _Answer:
         self._request = request
         self._send = send
         self._tag = secrets.token_hex(8)
-        self._encoder = None
+        self._encoder: Encoder | None = None
         self.started = False
 
     async def start(self, execution: Execution, complete: bytes | None) -> None:
@@ -349,6 +357,6 @@ def _content_type(name: str | None) -> str:
         return "application/x-ndjson; charset=UTF-8" if lines else "application/json; charset=UTF-8"
     if lower.startswith(("tabseparated", "tsv")):
         return "text/tab-separated-values; charset=UTF-8"
-    if lower.startswith(("arrow", "orc", "avro", "msgpack", "protobuf", "rowbinary", "npy", "bsonEachrow")):
+    if lower.startswith(("arrow", "orc", "avro", "msgpack", "protobuf", "rowbinary", "npy", "bsoneachrow")):
         return "application/octet-stream"
     return "text/plain; charset=UTF-8"

@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import brotli
 import lz4.frame
@@ -107,8 +107,7 @@ class _MembersDecoder:
 
     def __init__(self, make: Callable, code: int, name: str):
         self._make, self._code, self._name = make, code, name
-        self._stream = None
-        self._ended = False
+        self._stream: Any = None
 
     def decode(self, data: bytes) -> bytes:
         pieces = []

@@ -7,13 +7,15 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from xml.sax.saxutils import escape
 
 import chdb  # noqa: F401  (loads the engine's library that _chdb needs)
-from chdb import _chdb
+from chdb import _chdb as _untyped
 
 from orchestration.warehouse.server.errors import ServerError, from_engine
 
+_chdb: Any = _untyped
 # A setting nothing here uses; it carries the client's query_id into the engine's process list and query log, because
 # the engine in process picks its own ids. (log_comment would do, but belongs to the clients.)
 QUERY_ID_SETTING = "promql_table"
@@ -197,7 +199,9 @@ class Engine:
 
     def log_session(self, user: str, session_id: str) -> None:
         """Write a new session of a client into system.session_log; the engine itself knows none."""
-        sql = b"INSERT INTO system.session_log (type, session_id, user) SELECT 'LoginSuccess', {id:String}, {user:String}"
+        sql = (
+            b"INSERT INTO system.session_log (type, session_id, user) SELECT 'LoginSuccess', {id:String}, {user:String}"
+        )
         handle = self._connect()
         try:
             handle.query(sql, parameters={"id": escape_parameter(session_id), "user": escape_parameter(user)})
@@ -252,7 +256,7 @@ def _prepare_default_database(data: Path) -> None:
 
 
 def _write_private(path: Path, text: str) -> None:
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         file.write(text)
 
 

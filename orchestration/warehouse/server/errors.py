@@ -1,4 +1,4 @@
-"""Errors as ClickHouse gives them: number, name and text, their HTTP status, and the block that ends a broken stream."""
+"""Errors as ClickHouse gives them: number, name, text, HTTP status, and the block that ends a broken stream."""
 
 import re
 
@@ -43,10 +43,7 @@ def from_engine(error: BaseException, hidden: tuple[str, ...] = ()) -> ServerErr
     """Turn what the engine raised into a ServerError; texts in `hidden` (paths of the server) are cut out."""
     if isinstance(error, ServerError):
         return error
-    if isinstance(error, UnicodeDecodeError):
-        text = bytes(error.object).decode("utf-8", "replace")
-    else:
-        text = str(error)
+    text = bytes(error.object).decode("utf-8", "replace") if isinstance(error, UnicodeDecodeError) else str(error)
     found = _ENGINE_MESSAGE.fullmatch(text[text.index("Code: ") :]) if "Code: " in text else None
     if found is None:
         return ServerError(1002, "UNKNOWN_EXCEPTION", _clean(text, hidden))
@@ -62,10 +59,16 @@ def _clean(message: str, hidden: tuple[str, ...]) -> str:
 
 
 def tagged_block(message: bytes, tag: bytes) -> bytes:
-    """The block that tells a client, behind rows already sent, that the rest is missing: see X-ClickHouse-Exception-Tag."""
+    """The block that tells a client, behind rows already sent, that the rest is missing and why."""
     message = message[:_TAGGED_MESSAGE_LIMIT]
     message = message if message.endswith(b"\n") else message + b"\n"
     return (
-        b"\r\n__exception__\r\n" + tag + b"\r\n" + message + str(len(message)).encode() + b" " + tag
+        b"\r\n__exception__\r\n"
+        + tag
+        + b"\r\n"
+        + message
+        + str(len(message)).encode()
+        + b" "
+        + tag
         + b"\r\n__exception__\r\n"
-    )  # fmt: skip
+    )

@@ -1,4 +1,4 @@
-"""Running one request in the engine: its handle and settings, its statement rewritten where the layer must, its rows."""
+"""Running one request in the engine: its handle and settings, its statement, rewritten where need be, its rows."""
 
 import contextlib
 import itertools
@@ -63,7 +63,7 @@ _GET_IS_READONLY = (
 
 @dataclass
 class Execution:
-    """One request while it runs. `chunks` drives it, in any thread but one at a time; `cancel` may come from another."""
+    """One request while it runs. `chunks` drives it, one thread at a time; `cancel` may come from another."""
 
     engine: Engine
     sessions: Sessions
@@ -261,7 +261,8 @@ class Execution:
         if lower == "native":
             blocks = handle.blocks(self.statement.text, output_format, parameters, self.progress)
             yield from self._newer_native(blocks) if self._revision else blocks
-        elif joinable:
+        elif joinable and not self.request.flag("wait_end_of_query"):
+            # (A stream's counters may lag behind; who waits for the end gets the final ones.)
             yield from handle.blocks(self.statement.text, output_format, parameters, self.progress)
         else:
             yield from handle.piped(_into_pipe(self.statement, output_format), output_format, parameters, self.progress)

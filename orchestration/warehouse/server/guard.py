@@ -1,7 +1,8 @@
 """What clients may not ask of the engine in this process: the files and programs of the server's machine.
 
 The engine itself refuses the grant FILE (see engine.py), which covers file(), File tables, url('file:'), dictionaries
-and backups. Here are the ways around that grant: clauses the in-process client handles, and functions it does not cover."""
+and backups. Here are the ways around that grant: clauses that the client in process handles, and functions and engines
+that do not ask for it."""
 
 import re
 
@@ -14,10 +15,10 @@ _FUNCTIONS = frozenset(
     b" paimonlocal paimonlocalcluster python sqlite ssd_cache".split()
 )
 _ENGINES = frozenset(
-    b"arrowstream backup deltalakelocal executable executablepool file filelog filesystem iceberglocal paimonlocal python"
-    b" queryrunner sqlite".split()
+    b"arrowstream backup deltalakelocal executable executablepool file filelog filesystem iceberglocal paimonlocal"
+    b" python queryrunner sqlite".split()
 )
-# Engines whose arguments may be a path, with what they may start with: the engine does not ask for the grant FILE there.
+# Engines whose arguments may be a path, with what those may start with: the grant FILE is not asked for there.
 _HARMLESS_ARGUMENTS = {b"url": (b"'http://", b"'https://"), b"embeddedrocksdb": ()}
 # Settings that name files of the server to read or to write.
 _SETTINGS = frozenset(
@@ -75,7 +76,7 @@ def check_setting(name: str) -> None:
 
 
 def _is_new_table(statement: Statement, place: int) -> bool:
-    """A table that merely bears such a name, with its columns behind it: INSERT INTO file (a), CREATE TABLE file (a)."""
+    """A table that merely bears such a name, its columns behind it: INSERT INTO file (a), CREATE TABLE file (a)."""
     tokens: tuple[Token, ...] = statement.tokens
     while place >= 2 and tokens[place - 1].text == b".":
         place -= 2

@@ -1,4 +1,4 @@
-"""One request of the HTTP interface: its parameters, its decoded body (on disk beyond some size), its external tables."""
+"""One request of the HTTP interface: parameters, decoded body (its data on disk), external tables."""
 
 import asyncio
 import base64
@@ -7,7 +7,7 @@ import os
 import re
 import tempfile
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 
 from orchestration.warehouse.server.compression import decoder
 from orchestration.warehouse.server.errors import ServerError
-from orchestration.warehouse.server.statement import Statement, read_statement
+from orchestration.warehouse.server.statement import DEFAULT_LIMIT_BYTES, Statement, read_statement
 
 # Parameters of the interface itself; every other one is a setting of the engine.
 _RESERVED = frozenset(
@@ -55,7 +55,8 @@ _RESERVED = frozenset(
 )
 _EXTERNAL_SUFFIX = re.compile(r"(.+)_(format|types|structure)")
 _MEMORY_BYTES = 1 << 20
-_STATEMENT_LIMIT_BYTES = 256 << 20
+_LONG_STATEMENT_BYTES = 64 << 10
+_STATEMENT_LIMIT_BYTES = 16 << 20
 _FIELD_LIMIT_BYTES = 256 << 20
 _PIECE_BYTES = 1 << 20
 
@@ -163,7 +164,12 @@ async def read_body(request: Request, receive: Receive, folder: Path) -> None:
     else:
         text = await _collect(request, pieces, folder)
     if request.statement is None:
-        request.statement = read_statement(text)
+        # A long statement keeps the loop from nobody.
+        limit = _statement_limit(request)
+        long = len(text) > _LONG_STATEMENT_BYTES
+        request.statement = (
+            await asyncio.to_thread(read_statement, text, limit) if long else read_statement(text, limit)
+        )
         if request.statement.data_start is not None:
             _keep_data(request, text[request.statement.data_start :], folder)
 
@@ -191,7 +197,7 @@ async def _raw(receive: Receive) -> AsyncIterator[bytes]:
             return
 
 
-async def _decoded(request: Request, receive: Receive) -> AsyncIterator[bytes]:
+async def _decoded(request: Request, receive: Receive) -> AsyncGenerator[bytes, None]:
     """The body, decompressed, in pieces of some size; decoding runs beside the loop, for it may take a while."""
     encoding = request.headers.get("content-encoding", "").strip()
     failure: ServerError | None = None
@@ -234,22 +240,25 @@ async def _collect(request: Request, pieces: AsyncIterator[bytes], folder: Path)
     is_form = request.headers.get("content-type", "").lower().startswith("application/x-www-form-urlencoded")
     body = bytearray()
     output = None
+    looked = False
     try:
         async for piece in pieces:
             if output is not None:
                 await asyncio.to_thread(output.write, piece)
                 continue
             body += piece
-            if len(body) <= _MEMORY_BYTES or (is_form and body.startswith(b"query=")):
+            if len(body) <= _MEMORY_BYTES:
                 continue
-            text = _join(query, bytes(body))
-            statement = _try_statement(text)
-            if statement is not None and statement.data_start is not None:
-                request.statement = statement
-                output = _new_file(request, folder)
-                output.write(text[statement.data_start :])
-                body.clear()
-            elif len(body) > _STATEMENT_LIMIT_BYTES:
+            if not looked and not (is_form and body.startswith(b"query=")):
+                looked = True
+                text = _join(query, bytes(body))
+                statement = _try_statement(text, _statement_limit(request))
+                if statement is not None and statement.data_start is not None:
+                    request.statement = statement
+                    output = _new_file(request, folder)
+                    output.write(text[statement.data_start :])
+                    body.clear()
+            if len(body) > _STATEMENT_LIMIT_BYTES:
                 async for _rest in pieces:
                     pass
                 raise ServerError(229, "QUERY_IS_TOO_LARGE", "The statement is too large.")
@@ -266,10 +275,18 @@ def _join(query: bytes, body: bytes) -> bytes:
     return query + b"\n" + body if query else body
 
 
-def _try_statement(text: bytes) -> Statement | None:
+def _statement_limit(request: Request) -> int:
+    """How long a statement may be: in a session an earlier SET may allow more than the default."""
+    given = request.parameters.get("max_query_size", "")
+    if given.isascii() and given.isdigit():
+        return min(int(given) or _STATEMENT_LIMIT_BYTES, _STATEMENT_LIMIT_BYTES)
+    return _STATEMENT_LIMIT_BYTES if request.parameters.get("session_id") else DEFAULT_LIMIT_BYTES
+
+
+def _try_statement(text: bytes, limit: int) -> Statement | None:
     """The statement at the head of a body that has not arrived to its end; None when it cannot be told yet."""
     try:
-        statement = read_statement(text)
+        statement = read_statement(text, limit)
     except ServerError:
         return None
     return statement
@@ -286,7 +303,9 @@ def _new_file(request: Request, folder: Path):
     return os.fdopen(descriptor, "wb", buffering=0)
 
 
-async def _read_multipart(request: Request, content_type: str, pieces: AsyncIterator[bytes], folder: Path) -> None:
+async def _read_multipart(
+    request: Request, content_type: str, pieces: AsyncGenerator[bytes, None], folder: Path
+) -> None:
     """Form fields become parameters, file parts external tables."""
     # Fields are decoded as latin-1 to get their bytes back: they need not be valid UTF-8.
     headers = Headers({"content-type": f"{content_type}; charset=latin-1"})

@@ -73,8 +73,9 @@ def read_timeout(text: str) -> float:
         raise ServerError(374, "INVALID_SESSION_TIMEOUT", "Invalid session timeout.")
     if int(text) > MAXIMUM_TIMEOUT_SECONDS:
         raise ServerError(
-            374, "INVALID_SESSION_TIMEOUT",
+            374,
+            "INVALID_SESSION_TIMEOUT",
             f"Session timeout '{text}' is larger than max_session_timeout: {MAXIMUM_TIMEOUT_SECONDS}. Maximum session"
             " timeout could be modified in configuration file.",
-        )  # fmt: skip
+        )
     return float(text)

@@ -1,4 +1,4 @@
-"""Reading of one SQL statement, as bytes, without parsing it: its tokens, its kind, its FORMAT, where its data begin."""
+"""Reading one SQL statement, as bytes, without parsing it: its tokens, kind, FORMAT, and where its data begin."""
 
 import re
 from collections.abc import Iterator
@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 from orchestration.warehouse.server.errors import ServerError
 
+# What the setting max_query_size is unless somebody changes it.
+DEFAULT_LIMIT_BYTES = 262144
 # The engine's own lexer also skips these blanks of Unicode; a guard that did not could be slipped past with one.
 _BLANK = rb"""(?:[\s\0]|\xc2[\x80-\xa0]|\xe1\x9a\x80|\xe1\xa0\x8e|\xe2\x80[\x80-\x8f\xa8-\xaf]|\xe2\x81[\x9f-\xaf]
 |\xe3\x80\x80|\xef\xbb\xbf)+"""
@@ -77,8 +79,8 @@ class Token:
 
 @dataclass(frozen=True)
 class Statement:
-    """A statement without its inline data. `data_start` is where inline data begin in the text it was read from, None
-    without any; `input_call` the span of an `input(...)` table function that reads them; `format_token` the token FORMAT."""
+    """A statement without its inline data. `data_start` is where those begin in the text it was read from, None without
+    any; `input_call` the span of an `input(...)` table function that reads them; `format_token` the token FORMAT."""
 
     text: bytes
     tokens: tuple[Token, ...] = field(repr=False)
@@ -143,9 +145,10 @@ def _comment_end(text: bytes, position: int) -> int:
     return position
 
 
-def read_statement(text: bytes) -> Statement:
-    """Read a statement that stands alone or is followed by inline data, as the body of an INSERT carries them."""
-    reader = _Reader(text)
+def read_statement(text: bytes, limit: int = DEFAULT_LIMIT_BYTES) -> Statement:
+    """Read a statement that stands alone or is followed by inline data, as the body of an INSERT carries them. Raises
+    ServerError 62 for one that is longer than `limit` bytes, as the engine does (max_query_size), or has no end."""
+    reader = _Reader(text, limit)
     reader.read()
     return reader.statement()
 
@@ -153,8 +156,9 @@ def read_statement(text: bytes) -> Statement:
 class _Reader:
     """The one pass over the tokens; stops at inline data, which are bytes and no SQL."""
 
-    def __init__(self, text: bytes):
+    def __init__(self, text: bytes, limit: int):
         self.text = text
+        self.limit = limit
         self.tokens: list[Token] = []
         self.kind = b""
         self.data_start: int | None = None
@@ -169,6 +173,13 @@ class _Reader:
         for token in tokenize(self.text):
             previous = self.tokens[-1] if self.tokens else None
             self.tokens.append(token)
+            if token.start > self.limit:
+                raise ServerError(
+                    62,
+                    "SYNTAX_ERROR",
+                    f"Syntax error: failed at position {token.start + 1}: Max query size exceeded"
+                    " (can be increased with the `max_query_size` setting)",
+                )
             if not self.kind:
                 self.kind = token.upper
                 continue
@@ -179,19 +190,21 @@ class _Reader:
                 continue
             assert previous is not None
             if previous.upper in (b"INSERT", b"INTO", b"TABLE", b"FUNCTION", b".") and token.upper not in (
-                b"INTO", b"TABLE", b"FUNCTION",
-            ):  # fmt: skip
+                b"INTO",
+                b"TABLE",
+                b"FUNCTION",
+            ):
                 continue
             if token.upper in (b"SELECT", b"WITH", b"FROM"):
                 insert_selects = True
             if token.upper == b"VALUES" and not insert_selects:
-                self._data_begin(token, token, "Values", token.end)
+                self._data_begin(token, "Values", token.end)
                 return
-            if previous.upper == b"FORMAT" and token.kind in ("word", "quoted") and not self._infile():
-                if not insert_selects or self.input_call is not None:
-                    name = token.text.strip(b'`"').decode("utf-8", "replace")
-                    self._data_begin(token, previous, name, _data_after_format(self.text, token.end))
-                    return
+            brings_data = not insert_selects or self.input_call is not None
+            if previous.upper == b"FORMAT" and token.kind in ("word", "quoted") and brings_data and not self._infile():
+                name = token.text.strip(b'`"').decode("utf-8", "replace")
+                self._data_begin(previous, name, _data_after_format(self.text, token.end))
+                return
 
     def _infile(self) -> bool:
         return any(token.upper == b"INFILE" for token in self.tokens)
@@ -204,7 +217,7 @@ class _Reader:
             self.input_call = (self.input_call[0], token.end)
             self._input_depth = None
 
-    def _data_begin(self, last: Token, format_token: Token, name: str, data_start: int) -> None:
+    def _data_begin(self, format_token: Token, name: str, data_start: int) -> None:
         self.data_format, self.data_token, self.data_start = name, format_token, data_start
 
     def statement(self) -> Statement:
@@ -213,9 +226,14 @@ class _Reader:
         if self.data_start is not None:
             end = self.tokens[-1].end
             return Statement(
-                self.text[:end], tuple(self.tokens), self.kind, self.data_format, self.data_token, self.data_start,
+                self.text[:end],
+                tuple(self.tokens),
+                self.kind,
+                self.data_format,
+                self.data_token,
+                self.data_start,
                 self.input_call,
-            )  # fmt: skip
+            )
         tokens = self.tokens
         while len(tokens) > 1 and tokens[-1].text == b";":
             tokens = tokens[:-1]

@@ -1,4 +1,4 @@
-"""One embedded warehouse for all tests of this folder, in a process of its own, on a free port and in a temporary home."""
+"""One embedded warehouse for the tests of this folder: a process of its own, a free port, a temporary home."""
 
 from collections.abc import Iterator
 

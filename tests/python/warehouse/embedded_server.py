@@ -49,7 +49,9 @@ class Server:
     process: subprocess.Popen
     environment: dict[str, str] = field(repr=False, default_factory=dict)
 
-    def ask(self, body: bytes | str = b"", method: str = "POST", headers: dict[str, str] | None = None, **parameters) -> Answer:
+    def ask(
+        self, body: bytes | str = b"", method: str = "POST", headers: dict[str, str] | None = None, **parameters
+    ) -> Answer:
         """One request on a connection of its own; keyword arguments become URL parameters."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_SECONDS)
         try:
@@ -64,7 +66,10 @@ class Server:
 
     def running(self, needle: str) -> int:
         """How many queries whose text contains `needle` run at this moment."""
-        sql = "SELECT count() FROM system.processes WHERE position(query, {needle:String}) > 0 AND query NOT LIKE '%system.processes%'"
+        sql = (
+            "SELECT count() FROM system.processes"
+            " WHERE position(query, {needle:String}) > 0 AND query NOT LIKE '%system.processes%'"
+        )
         return int(self.ask(sql, param_needle=needle).text)
 
 
@@ -78,14 +83,19 @@ def ask_on(connection, body: bytes | str = b"", method="POST", headers=None, **p
 
 def start_server(home: Path, **variables: str) -> Server:
     """Start a server and wait until it answers."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("TIERHOUSE_", "CLICKHOUSE_"))}
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith(("TIERHOUSE_", "CLICKHOUSE_"))
+    }
     environment = inherited | {"TIERHOUSE_HOME": str(home), "TIERHOUSE_MEMORY_LIMIT_GIB": "4"} | variables
     home.mkdir(parents=True, exist_ok=True)
     with (home / "server.log").open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "orchestration.warehouse.serve", "--port", "0"],
-            cwd=ROOT, env=environment, stdout=log, stderr=log,
-        )  # fmt: skip
+            cwd=ROOT,
+            env=environment,
+            stdout=log,
+            stderr=log,
+        )
     record = home / "warehouse" / "server.json"
     wait_until(lambda: process.poll() is not None or _answers(record, process.pid), "the server to answer")
     assert process.poll() is None, (home / "server.log").read_text()

@@ -44,18 +44,33 @@ def test_every_common_type_survives_the_round_trip(server):
     client = server.client()
     client.command("DROP TABLE IF EXISTS types")
     client.command(
-        "CREATE TABLE types (d Decimal(18, 2), l LowCardinality(String), n Nullable(Int32), t DateTime64(3, 'UTC'), day Date,"
-        " a Array(Nullable(String)), m Map(String, UInt8), u UUID, e Enum8('x' = 1, 'y' = 2), p Tuple(a Int8, b String))"
+        "CREATE TABLE types (d Decimal(18, 2), l LowCardinality(String), n Nullable(Int32),"
+        " t DateTime64(3, 'UTC'), day Date"
+        ", a Array(Nullable(String)), m Map(String, UInt8), u UUID"
+        ", e Enum8('x' = 1, 'y' = 2), p Tuple(a Int8, b String)"
+        ")"
         " ENGINE = MergeTree ORDER BY tuple()"
     )
     row = (
-        Decimal("12345.67"), "text", None, datetime(2024, 2, 29, 12, 30, 15, 123000, UTC), date(2024, 2, 29), ["a", None],
-        {"k": 1}, "a0a0a0a0-0000-0000-0000-000000000001", "y", (1, "z"),
-    )  # fmt: skip
+        Decimal("12345.67"),
+        "text",
+        None,
+        datetime(2024, 2, 29, 12, 30, 15, 123000, UTC),
+        date(2024, 2, 29),
+        ["a", None],
+        {"k": 1},
+        "a0a0a0a0-0000-0000-0000-000000000001",
+        "y",
+        (1, "z"),
+    )
     client.insert("types", [row])
     found = client.query("SELECT * FROM types").first_row
     assert found[:3] == row[:3] and found[3].replace(tzinfo=UTC) == row[3] and found[4:7] == row[4:7]
-    assert str(found[7]) == row[7] and found[8] == row[8] and tuple(dict(found[9]).values() if isinstance(found[9], dict) else found[9]) == row[9]
+    assert (
+        str(found[7]) == row[7]
+        and found[8] == row[8]
+        and tuple(dict(found[9]).values() if isinstance(found[9], dict) else found[9]) == row[9]
+    )
     client.command("DROP TABLE types")
 
 
@@ -63,11 +78,17 @@ def test_zones_of_columns_reach_clients_that_name_their_protocol_version(server)
     client = server.client()
     assert client.protocol_version
     row = client.query(
-        "SELECT number, toString(number), [now()], toDateTime('2022-10-25 10:55:22', 'America/Chicago') AS chicago, 'x' AS t,"
-        " toDateTime64('2023-01-02 15:44:22.783', 3, 'Asia/Shanghai') AS china, toDateTime('2023-07-05 15:10:40') AS utc,"
+        "SELECT number, toString(number), [now()],"
+        " toDateTime('2022-10-25 10:55:22', 'America/Chicago') AS chicago, 'x' AS t,"
+        " toDateTime64('2023-01-02 15:44:22.783', 3, 'Asia/Shanghai') AS china,"
+        " toDateTime('2023-07-05 15:10:40') AS utc,"
         " toDateTime('2023-01-01 00:00:00', 'Asia/Tokyo') AS tokyo FROM numbers(3)"
     ).first_row
-    assert [str(value.tzinfo) for value in (row[3], row[5], row[7])] == ["America/Chicago", "Asia/Shanghai", "Asia/Tokyo"]
+    assert [str(value.tzinfo) for value in (row[3], row[5], row[7])] == [
+        "America/Chicago",
+        "Asia/Shanghai",
+        "Asia/Tokyo",
+    ]
     assert row[3].hour == 10 and row[6].tzinfo is None
     query = "select toDateTime(1676369730, 'Asia/Shanghai') as dt FORMAT Native"
     assert client.raw_query(query).hex(" ", 2) == "0101 0264 7408 4461 7465 5469 6d65 425f eb63"
@@ -76,7 +97,9 @@ def test_zones_of_columns_reach_clients_that_name_their_protocol_version(server)
 
 def test_parameters_settings_and_large_parameters(server):
     client = server.client()
-    answer = client.query("SELECT {a:UInt8} + 1, {b:String}, {c:Array(String)}", parameters={"a": 1, "b": "it's\t", "c": ["x'"]})
+    answer = client.query(
+        "SELECT {a:UInt8} + 1, {b:String}, {c:Array(String)}", parameters={"a": 1, "b": "it's\t", "c": ["x'"]}
+    )
     assert answer.first_row == (2, "it's\t", ["x'"])
     assert client.query("SELECT length({text:String})", parameters={"text": "x" * 200_000}).first_row == (200_000,)
     assert client.query("SELECT getSetting('max_threads')", settings={"max_threads": 3}).first_row[0] == 3
@@ -112,7 +135,7 @@ def test_a_session_keeps_temporary_tables_and_settings(server):
 
 def test_a_failing_insert_leaves_the_client_usable(server, table):
     client = server.client()
-    with pytest.raises(Exception):  # noqa: B017, PT011  (whatever the client's serializer raises)
+    with pytest.raises(Exception):  # noqa: B017  (whatever the client's serializer raises)
         client.insert(table, [[1, "x"], [2, object()]], column_names=["a", "b"])
     with pytest.raises(DatabaseError):
         client.insert("no_such_table", [[1]], column_names=["a"], column_type_names=["UInt8"])
@@ -123,7 +146,9 @@ def test_external_data_join_a_query(server, tmp_path):
     file = tmp_path / "movies.csv"
     file.write_text("movie,year\nAlien,1979\nHeat,1995\n")
     data = ExternalData(file_path=str(file), fmt="CSVWithNames", structure=["movie String", "year UInt16"])
-    assert server.client().query("SELECT movie FROM movies WHERE year > {y:UInt16}", {"y": 1980}, external_data=data).first_row == ("Heat",)
+    assert server.client().query(
+        "SELECT movie FROM movies WHERE year > {y:UInt16}", {"y": 1980}, external_data=data
+    ).first_row == ("Heat",)
 
 
 def test_form_encoded_queries_and_raw_formats(server):
@@ -159,7 +184,9 @@ def test_the_asynchronous_client_runs_queries_side_by_side(server):
             host="127.0.0.1", port=server.port, autogenerate_session_id=False
         ) as client:
             results = await asyncio.gather(*(client.query(f"SELECT {n}, sleep(0.1)") for n in range(20)))
-            stream = await client.query_rows_stream("SELECT number FROM numbers(100000)", settings={"max_block_size": 1000})
+            stream = await client.query_rows_stream(
+                "SELECT number FROM numbers(100000)", settings={"max_block_size": 1000}
+            )
             async with stream:
                 async for _row in stream:
                     break
@@ -206,6 +233,14 @@ def test_the_javascript_client_works(server, javascript_client):
     )
     assert finished.returncode == 0, finished.stderr[-2000:]
     assert json.loads(finished.stdout) == {
-        "ping": True, "rows": [{"a": "1", "b": "x"}, {"a": "2", "b": "y'\n"}], "parameter": "y'\n", "streamed": 300000, "written": "2",
-        "error": "47 UNKNOWN_IDENTIFIER", "in_stream": "395", "session": "3", "exec": "1\n", "gone": True,
-    }  # fmt: skip
+        "ping": True,
+        "rows": [{"a": "1", "b": "x"}, {"a": "2", "b": "y'\n"}],
+        "parameter": "y'\n",
+        "streamed": 300000,
+        "written": "2",
+        "error": "47 UNKNOWN_IDENTIFIER",
+        "in_stream": "395",
+        "session": "3",
+        "exec": "1\n",
+        "gone": True,
+    }

@@ -19,9 +19,13 @@ from orchestration.warehouse.settings import Settings
 def start_expecting_refusal(home, *arguments: str, **variables: str) -> str:
     """Start a server that must not come up; gives the one line that it says."""
     finished = subprocess.run(
-        [sys.executable, "-m", "orchestration.warehouse.serve", *arguments], cwd=ROOT, capture_output=True, text=True,
-        env=os.environ | {"TIERHOUSE_HOME": str(home)} | variables, timeout=PATIENCE_SECONDS,
-    )  # fmt: skip
+        [sys.executable, "-m", "orchestration.warehouse.serve", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"TIERHOUSE_HOME": str(home)} | variables,
+        timeout=PATIENCE_SECONDS,
+    )
     assert finished.returncode == 1 and finished.stdout == ""
     lines = finished.stderr.splitlines()
     assert len(lines) == 1 and lines[0].startswith("tierhouse: "), finished.stderr
@@ -68,7 +72,8 @@ def test_after_a_kill_in_mid_write_all_committed_data_are_there(tmp_path):
         writer.join()
     second = start_server(tmp_path)
     counts = dict(
-        line.split("\t") for line in second.ask("SELECT batch, uniqExact(number) FROM kept GROUP BY batch").text.splitlines()
+        line.split("\t")
+        for line in second.ask("SELECT batch, uniqExact(number) FROM kept GROUP BY batch").text.splitlines()
     )
     assert {counts.get(str(batch)) for batch in committed} == {"1000"}
     assert second.ask("SELECT a FROM other.kept").text == "7\n"

@@ -15,13 +15,20 @@ def test_the_defaults_are_the_embedded_warehouse_on_loopback(tmp_path, monkeypat
 
 
 def test_a_remote_target_reads_the_variables_of_clickhouse():
-    variables = {"TIERHOUSE_TARGET": "cluster", "CLICKHOUSE_HOST": "h", "CLICKHOUSE_SECURE": "1", "CLICKHOUSE_CLUSTER": "c"}
+    variables = {
+        "TIERHOUSE_TARGET": "cluster",
+        "CLICKHOUSE_HOST": "h",
+        "CLICKHOUSE_SECURE": "1",
+        "CLICKHOUSE_CLUSTER": "c",
+    }
     settings = Settings.from_environment(variables | {"CLICKHOUSE_PASSWORD": "secret", "TIERHOUSE_PORT": "1"})
     assert (settings.url, settings.cluster) == ("https://h:8443", "c")
     assert "secret" not in repr(settings)
 
 
-@pytest.mark.parametrize("variables", [{}, {"TIERHOUSE_TARGET": "server", "CLICKHOUSE_HOST": "h", "CLICKHOUSE_PASSWORD": "p"}])
+@pytest.mark.parametrize(
+    "variables", [{}, {"TIERHOUSE_TARGET": "server", "CLICKHOUSE_HOST": "h", "CLICKHOUSE_PASSWORD": "p"}]
+)
 def test_a_child_process_gets_the_same_settings(variables):
     settings = Settings.from_environment(variables)
     again = Settings.from_environment(settings.environment())
@@ -31,10 +38,15 @@ def test_a_child_process_gets_the_same_settings(variables):
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("TIERHOUSE_TARGET", "laptop"), ("TIERHOUSE_SCHEMA", "Drop Table"), ("TIERHOUSE_ZONE", "Mars/Olympus"),
-        ("TIERHOUSE_PORT", "eighty"), ("TIERHOUSE_PORT", "70000"), ("TIERHOUSE_REFUSAL_LIMIT", "2"), ("TIERHOUSE_REFUSAL_LIMIT", "nan"),
+        ("TIERHOUSE_TARGET", "laptop"),
+        ("TIERHOUSE_SCHEMA", "Drop Table"),
+        ("TIERHOUSE_ZONE", "Mars/Olympus"),
+        ("TIERHOUSE_PORT", "eighty"),
+        ("TIERHOUSE_PORT", "70000"),
+        ("TIERHOUSE_REFUSAL_LIMIT", "2"),
+        ("TIERHOUSE_REFUSAL_LIMIT", "nan"),
     ],
-)  # fmt: skip
+)
 def test_a_bad_value_is_named_with_its_variable(name, value):
     with pytest.raises(TierhouseError, match=name):
         Settings.from_environment({name: value})

@@ -1,4 +1,4 @@
-"""Reading statements as bytes, and refusing those that reach for files of the server: the reader alone and the server."""
+"""Reading statements as bytes, and refusing those that reach for files of the server."""
 
 import pytest
 from hypothesis import given
@@ -14,7 +14,7 @@ REFUSED = [
     "SELECT * FROM /* a */ FiLe -- b\n ('/etc/passwd', 'LineAsString')",
     "SELECT * FROM /* a /* nested */ ' */ file('/etc/passwd', 'LineAsString')",
     "SELECT * FROM `file`('/etc/passwd', 'LineAsString')",
-    'SELECT * FROM "fi\\x6ce"(\'/etc/passwd\', \'LineAsString\')',
+    "SELECT * FROM \"fi\\x6ce\"('/etc/passwd', 'LineAsString')",
     "SELECT * FROM `fil\\e`('/etc/passwd', 'LineAsString')",
     "SELECT * FROM file\u00a0('/etc/passwd', 'LineAsString')",
     "WITH x AS (SELECT * FROM file('/etc/passwd', 'LineAsString')) SELECT * FROM x",
@@ -40,12 +40,12 @@ REFUSED = [
     "CREATE TABLE t (a String) ENGINE URL(concat('fi', 'le:///etc/passwd'), 'LineAsString')",
     "CREATE TABLE t (a String) ENGINE = URL(some_named_collection)",
     "CREATE TABLE t (a String) ENGINE = EmbeddedRocksDB(0, '/tmp/x') PRIMARY KEY a",
-    "CREATE TABLE t (a Int8) ENGINE = MergeTree ORDER BY a SETTINGS disk = disk(type = object_storage, path = '/tmp/x/')",
+    "CREATE TABLE t (a Int8) ENGINE = MergeTree ORDER BY a SETTINGS disk = disk(type = local, path = '/tmp/')",
     "COPY t TO '/tmp/x'",
     "CREATE DATABASE d ENGINE = Filesystem('/etc')",
     "CREATE DATABASE d ENGINE = SQLite('/tmp/x.db')",
-    "CREATE DICTIONARY d (a UInt64) PRIMARY KEY a SOURCE(FILE(path '/etc/passwd' format 'TSV')) LAYOUT(FLAT()) LIFETIME(0)",
-    "CREATE DICTIONARY d (a UInt64) PRIMARY KEY a SOURCE(EXECUTABLE(command 'id' format 'TSV')) LAYOUT(FLAT()) LIFETIME(0)",
+    "CREATE DICTIONARY d (a UInt64) PRIMARY KEY a SOURCE(FILE(path '/etc/x' format 'TSV')) LAYOUT(FLAT()) LIFETIME(0)",
+    "CREATE DICTIONARY d (a UInt64) PRIMARY KEY a SOURCE(EXECUTABLE(command 'id' format 'TSV')) LAYOUT(FLAT())",
     "ATTACH TABLE t FROM '/tmp/x' (a Int8) ENGINE = MergeTree ORDER BY a",
     "BACKUP TABLE t TO File('/tmp/backup')",
     "RESTORE TABLE t FROM File('/tmp/backup')",
@@ -104,9 +104,7 @@ def test_innocent_statements_pass(server):
 def test_settings_that_name_files_are_refused_in_the_url_and_in_external_tables(server):
     assert server.ask("SELECT 1 FORMAT Template", format_template_resultset="/etc/passwd").code == 497
     assert server.ask("SELECT 1", **{"max_threads = 1, format_schema": "x"}).code == 115
-    body = (
-        b'--b\r\nContent-Disposition: form-data; name="t"; filename="t"\r\n\r\n1\r\n--b--\r\n'
-    )
+    body = b'--b\r\nContent-Disposition: form-data; name="t"; filename="t"\r\n\r\n1\r\n--b--\r\n'
     headers = {"Content-Type": "multipart/form-data; boundary=b"}
     structure = "a String DEFAULT file('/etc/passwd')"
     assert server.ask(body, headers=headers, query="SELECT * FROM t", t_structure=structure).code == 497
@@ -116,12 +114,15 @@ def test_settings_that_name_files_are_refused_in_the_url_and_in_external_tables(
 
 def test_data_begin_where_clickhouse_lets_them_begin():
     for head, data in (
-        (b"INSERT INTO t FORMAT Native\n", b"\x0b\x0a\x0b\x0a"), (b"INSERT INTO t FORMAT CSV\r\n", b"\n1"),
-        (b"insert into t (a, `format`) format TSV \t\n", b" 1"), (b"INSERT INTO t FORMAT CSV ", b"1,2"),
-        (b"INSERT INTO t VALUES", b" (1, 'x'); SELECT"), (b"INSERT INTO values (values) VALUES", b"(1)"),
+        (b"INSERT INTO t FORMAT Native\n", b"\x0b\x0a\x0b\x0a"),
+        (b"INSERT INTO t FORMAT CSV\r\n", b"\n1"),
+        (b"insert into t (a, `format`) format TSV \t\n", b" 1"),
+        (b"INSERT INTO t FORMAT CSV ", b"1,2"),
+        (b"INSERT INTO t VALUES", b" (1, 'x'); SELECT"),
+        (b"INSERT INTO values (values) VALUES", b"(1)"),
         (b"/* FORMAT x */ INSERT INTO FUNCTION remote('h', 'VALUES') SETTINGS a = 1 FORMAT RowBinary\n", b"'"),
         (b"INSERT INTO t SELECT * FROM input('a Int8') FORMAT CSV\n", b"1"),
-    ):  # fmt: skip
+    ):
         statement = read_statement(head + data)
         assert statement.data_start == len(head), head
     for sql in (b"INSERT INTO t SELECT 1 FORMAT CSV", b"SELECT 1 FORMAT CSV", b"INSERT INTO t SELECT 'x' AS values"):
@@ -130,9 +131,13 @@ def test_data_begin_where_clickhouse_lets_them_begin():
 
 def test_the_format_clause_is_found_only_at_the_end():
     for sql, name in (
-        (b"SELECT 1 FORMAT JSON", "JSON"), (b"SELECT 1 FORMAT JSON ;; -- end", "JSON"), (b"SELECT format FROM t", None),
-        (b"SELECT 1 FORMAT CSV SETTINGS a = 1", "CSV"), (b"SELECT 'FORMAT CSV'", None), (b"SELECT 1 -- FORMAT CSV", None),
-    ):  # fmt: skip
+        (b"SELECT 1 FORMAT JSON", "JSON"),
+        (b"SELECT 1 FORMAT JSON ;; -- end", "JSON"),
+        (b"SELECT format FROM t", None),
+        (b"SELECT 1 FORMAT CSV SETTINGS a = 1", "CSV"),
+        (b"SELECT 'FORMAT CSV'", None),
+        (b"SELECT 1 -- FORMAT CSV", None),
+    ):
         assert read_statement(sql).format_name == name
 
 
