@@ -171,6 +171,11 @@ class Application:
         answer = _Answer(self, request, send)
         try:
             user, account = self._authenticate(request)
+            if request.flag("compress") or request.flag("decompress"):
+                message = (
+                    "The parameters compress and decompress are not supported; use Content-Encoding, Accept-Encoding"
+                )
+                raise ServerError(48, "NOT_IMPLEMENTED", message)
             await read_body(request, receive, self.folder)
             execution = Execution(self.engine, self.sessions, request, user, account.reads_only)
             await self._execute(execution, receive, answer)

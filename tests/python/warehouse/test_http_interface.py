@@ -258,6 +258,7 @@ def test_errors_carry_code_name_and_the_status_of_clickhouse(server):
         assert (answer.code, answer.status) == (code, status), answer.text
         assert answer.text.startswith(f"Code: {code}. DB::Exception: ") and "(version " in answer.text
     assert server.ask("SELECT 1", no_such_setting=1).code == 115
+    assert server.ask("SELECT 1", compress=1).status == server.ask("SELECT 1", decompress=1).status == 501
     assert server.ask("SELECT 1", database="no_such_database").code == 81
 
 
