@@ -2,10 +2,10 @@
    A build from nothing lists only the orders that are not simple, so the latest ones of all join them. #}
 {% macro checked_orders() -%}
     (
-        select order_id from {{ ref('fct_changed_orders') }} where order_id > 0 order by order_id desc limit 100000
+        select order_id from {{ ref('fct_changed_orders') }} where covers_all = 0 order by order_id desc limit 100000
         union all
         select order_id from {{ ref('stg_orders') }}
-        where (select countIf(order_id = 0) from {{ ref('fct_changed_orders') }}) > 0
+        where (select countIf(covers_all = 1) from {{ ref('fct_changed_orders') }}) > 0
         order by order_id desc limit 100000
     )
 {%- endmacro %}

@@ -25,9 +25,13 @@
 {%- endmacro %}
 
 {# The orders that a fact computes in this build: all of them when it is built from nothing, else the changed ones. #}
-{% macro orders_in_work() -%}
+{% macro orders_in_work(columns) -%}
     {%- if execute and model.resource_type == 'model' -%}
-        {%- set listed = run_query('select count() from ' ~ ref('fct_changed_orders') ~ ' where order_id = 0').columns[0].values()[0] -%}
+        {%- set stored = adapter.get_columns_in_relation(this) | map(attribute='name') | list if is_incremental() else columns -%}
+        {%- if columns | reject('in', stored) | list -%}
+            {{ exceptions.raise_compiler_error('The facts were made by an earlier version of tierhouse; run `tierhouse refresh --full` once') }}
+        {%- endif -%}
+        {%- set listed = run_query('select count() from ' ~ ref('fct_changed_orders') ~ ' where covers_all = 1').columns[0].values()[0] -%}
         {%- if (is_incremental() and not listed) -%}
             {{ return('order_id in (select order_id from ' ~ ref('fct_changed_orders') ~ ')') }}
         {%- elif not listed -%}

@@ -8,6 +8,7 @@ import time
 import warnings
 from datetime import date, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 # Before any of them is imported: usage statistics stay off.
 os.environ.setdefault("DBT_SEND_ANONYMOUS_USAGE_STATS", "false")
@@ -20,6 +21,9 @@ import click
 
 from orchestration.errors import TierhouseError
 from orchestration.warehouse.settings import Settings
+
+if TYPE_CHECKING:
+    from orchestration.landing.report import LandingReport
 
 
 class _Commands(click.Group):
@@ -68,7 +72,8 @@ def demo(customers: int, days: int, seed: int) -> None:
 
     settings = ensure_running(Settings.from_environment())
     started = time.monotonic()
-    report = generator.land_demo(connect(settings, autogenerate_session_id=False), settings, customers=customers, days=days, seed=seed)
+    client = connect(settings, autogenerate_session_id=False)
+    report = generator.land_demo(client, settings, customers=customers, days=days, seed=seed, progress=_show)
     _print_landing(report, time.monotonic() - started)
 
 
@@ -158,11 +163,13 @@ def _show(message: str) -> None:
         click.echo(f"\r\033[K  {message}", nl=False, err=True)
 
 
-def _print_landing(report: object, seconds: float) -> None:
+def _print_landing(report: LandingReport, seconds: float) -> None:
     from orchestration.tables import landing_table
 
     _show("")
     click.echo(landing_table(report))
+    for warning in report.warnings:
+        click.echo(f"warning: {warning}")
     click.echo(f"landed in {seconds:.1f} s; next: `tierhouse refresh`")
 
 

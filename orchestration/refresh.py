@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Iterator
@@ -26,6 +27,11 @@ telemetry:
 concurrency:
   runs:
     max_concurrent_runs: 1
+event_log_storage:
+  module: orchestration.event_log
+  class: OneEngineEventLogStorage
+  config:
+    base_dir: {base_dir}
 """
 
 
@@ -89,6 +95,7 @@ def refresh(
         client = connect(settings, autogenerate_session_id=False)
         repair(client, settings)
         days = choose_days(*business_days(client, settings), as_of, start, end)
+        check_seeds(PROJECT_DIR / "seeds", days[0])
         os.environ.update(dbt_environment(settings))
         ensure_manifest(settings)
         instance = dagster_instance(settings)
@@ -104,8 +111,9 @@ def dagster_instance(settings: Settings) -> Any:
     if not os.environ.get("DAGSTER_HOME"):
         home.mkdir(parents=True, exist_ok=True)
         configuration = home / "dagster.yaml"
-        if not configuration.exists():
-            configuration.write_text(_DAGSTER_YAML, encoding="utf-8")
+        text = _DAGSTER_YAML.format(base_dir=json.dumps(str(home / "history")))
+        if not configuration.exists() or configuration.read_text(encoding="utf-8") != text:
+            configuration.write_text(text, encoding="utf-8")
         os.environ["DAGSTER_HOME"] = str(home)
     return dg.DagsterInstance.get()
 

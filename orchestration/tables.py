@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import io
 from datetime import date
-from typing import Any
 
 from clickhouse_connect.driver.client import Client
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from orchestration.landing.report import LandingReport
 from orchestration.warehouse.settings import Settings
 
 
-def landing_table(report: Any) -> str:
+def landing_table(report: LandingReport) -> str:
     """Delivered = landed + already there + quarantined, a line per table."""
     table = _table("table", "delivered", "landed", "already there", "quarantined")
     for part in report.tables:

@@ -15,7 +15,7 @@
     'quantity', 'unit_price', 'unit_cost', 'gross_amount', 'discount_amount', 'tier_discount_amount', 'cost_amount', 'is_cost_known',
     'is_valid',
 ] %}
-{% set changed = orders_in_work() %}
+{% set changed = orders_in_work(columns) %}
 
 with header_versions as (
     select

@@ -20,7 +20,7 @@
     'line_count', 'costed_line_count', 'gross_amount', 'discount_amount', 'tier_discount_amount', 'cost_amount',
     'cost_known_gross_amount', 'refund_amount',
 ] %}
-{% set changed = orders_in_work() %}
+{% set changed = orders_in_work(columns) %}
 
 with lines as (
     select * from {{ ref('fct_order_lines') }} where order_id in {{ entangled_orders() }}

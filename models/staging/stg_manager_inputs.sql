@@ -1,4 +1,4 @@
--- One row per delivered version of a entry by an account manager: renamed, dates in the business zone. known_at is the source's clock,
+-- One row per delivered version of an entry by an account manager: renamed, dates in the business zone. known_at is the source's clock,
 -- loaded_at the loader's. Every version stays: a snapshot picks the one it knew.
 select
     input_id,

@@ -4,18 +4,19 @@ import dagster as dg
 
 from orchestration.defs.partitions import daily
 
+# Checks on landing have to be named: nothing in a refresh materializes landing.
+EVERYTHING = dg.AssetSelection.all() | dg.AssetSelection.all_asset_checks()
+
 daily_refresh = dg.define_asset_job(
     "daily_refresh",
-    selection=dg.AssetSelection.all(),
-    partitions_def=daily(),
+    selection=EVERYTHING,
     executor_def=dg.in_process_executor,
     description="Bring every layer up to the end of one business day and publish the snapshot.",
 )
 
 weekly_refresh = dg.define_asset_job(
     "weekly_refresh",
-    selection=dg.AssetSelection.all(),
-    partitions_def=daily(),
+    selection=EVERYTHING,
     executor_def=dg.in_process_executor,
     config={"ops": {"dbt_features": {"config": {"full": True}}}},
     description="The daily refresh of Sunday with the facts made anew from landing, so that no drift lives for longer than a week.",

@@ -24,8 +24,11 @@ _MAXIMUMS = ["maximum_lifetime_value_top_share", "maximum_score_top_share"]
 Row = dict[str, str]
 
 
-def check_seeds(directory: Path) -> None:
-    """Check every configuration seed in `directory`. Raises TierhouseError naming file, line and fault of the first one."""
+def check_seeds(directory: Path, as_of: date | None = None) -> None:
+    """Check every configuration seed in `directory`, and that each has a version that counts on `as_of`.
+
+    Raises TierhouseError naming file, line and fault of the first one.
+    """
     seeds = {name: _read(directory / f"{name}.csv") for name in (*_COMPONENTS, "scoring_models", "tier_standards", "tier_policy")}
     for (name, column), choices in _CHOICES.items():
         for line, row in seeds[name]:
@@ -37,6 +40,10 @@ def check_seeds(directory: Path) -> None:
     _check_unique("tier_policy", [], seeds["tier_policy"])
     _check_unique("scoring_models", ["scoring_model"], seeds["scoring_models"])
     _check_models(seeds)
+    for name, rows in seeds.items():
+        line, earliest = min(rows, key=lambda item: item[1]["valid_from"])
+        if as_of and as_of.isoformat() < earliest["valid_from"]:
+            _fail(name, line, f"the first version begins on {earliest['valid_from']}, after the as-of date {as_of}")
 
 
 def _read(path: Path) -> list[tuple[int, Row]]:

@@ -1,0 +1,1 @@
+"""Measurements on a demo base: printed, never asserted."""

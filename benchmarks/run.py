@@ -1,0 +1,142 @@
+"""`make bench`: land, build, refresh and compare on a demo base of 200,000 customers, 4 million orders, 20 million lines.
+
+Runs in a home of its own and prints one table. Engine time is the sum of query durations in system.query_log; wall time
+is what a person waits. Nothing is asserted: a machine under load measures its load.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import date
+from pathlib import Path
+
+import click
+from clickhouse_connect.driver.client import Client
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import peers
+from orchestration.landing import generator
+from orchestration.landing.files import land_directory
+from orchestration.lock import writer_lock
+from orchestration.warehouse.client import connect, ensure_running, running_server
+from orchestration.warehouse.settings import Settings
+
+LAST_DATE = date(2026, 3, 31)
+CONSOLE = Console(width=120)
+
+
+@click.command()
+@click.option("--customers", default=200_000, show_default=True)
+@click.option("--days", default=400, show_default=True)
+@click.option("--keep", is_flag=True, help="Leave the home folder behind for a look.")
+def main(customers: int, days: int, keep: bool) -> None:
+    """Measure landing, full build, next day, nothing new, and the peers."""
+    home = Path(tempfile.mkdtemp(prefix="tierhouse-bench-"))
+    os.environ.update(TIERHOUSE_HOME=str(home), TIERHOUSE_TARGET="embedded")
+    os.environ.pop("TIERHOUSE_PORT", None)
+    table = Table("what", "measured", "goal", title=f"{customers:,} customers, {days} days, {os.cpu_count()} cores")
+    try:
+        _measure(table, home, customers, days)
+    finally:
+        CONSOLE.print(table)
+        server = running_server(home)
+        if server:
+            os.kill(server.pid, 15)
+        if keep:
+            CONSOLE.print(f"left in {home}")
+        else:
+            time.sleep(2)
+            shutil.rmtree(home, ignore_errors=True)
+
+
+def _measure(table: Table, home: Path, customers: int, days: int) -> None:
+    settings = ensure_running(Settings.from_environment())
+    client = connect(settings, autogenerate_session_id=False)
+    world = generator.World(customers, days, 1, LAST_DATE, settings.zone)
+
+    started = time.monotonic()
+    generator.export_demo(client, settings, home / "parquet", world)
+    table.add_row("generate and export to Parquet", f"{time.monotonic() - started:.1f} s", "-")
+    CONSOLE.print(table)
+
+    started = time.monotonic()
+    with writer_lock(settings, "bench"):
+        report = land_directory(client, settings, home / "parquet")
+    seconds = time.monotonic() - started
+    lines = next(part for part in report.tables if part.table == "order_lines")
+    rows = sum(part.delivered for part in report.tables)
+    table.add_row(
+        "land from Parquet, lines alone", f"{lines.delivered:,} lines, {lines.rows_per_second:,.0f} lines/s", ">= 2,000,000 lines/s"
+    )
+    table.add_row("land from Parquet, all tables", f"{rows:,} rows in {seconds:.1f} s, {rows / seconds:,.0f} rows/s", "-")
+    CONSOLE.print(table)
+
+    wall, engine, _ = _refresh(client, "--as-of", LAST_DATE.isoformat())
+    memory = _peak_memory(home)
+    table.add_row("full build of one day", f"engine {engine:.1f} s, wall {wall:.1f} s, server {memory:.1f} GiB", "<= 30 s, <= 75 s, <= 4 GiB")
+    features = _layer_seconds(client)
+    table.add_row("  of it features and scores", f"engine {features:.2f} s", "<= 2 s")
+    CONSOLE.print(table)
+
+    wall, engine, _ = _refresh(client, "--as-of", LAST_DATE.isoformat())
+    table.add_row("refresh with nothing new", f"wall {wall:.1f} s, engine {engine:.1f} s", "<= 25 s wall")
+
+    delta = generator.land_next_day(client, settings)
+    next_day = date.fromordinal(LAST_DATE.toordinal() + 1)
+    wall, engine, top = _refresh(client, "--as-of", next_day.isoformat())
+    changed = sum(part.landed for part in delta.tables)
+    table.add_row("the next day's refresh", f"{changed:,} new rows, engine {engine:.1f} s, wall {wall:.1f} s", "engine <= 4 s")
+    for name, duration in top:
+        table.add_row(f"  {name}", f"{duration:.2f} s", "")
+    CONSOLE.print(table)
+
+    for name, start, duration in peers.compare(client, settings, home / "peers", next_day):
+        table.add_row(name, f"{duration:.2f} s", f"starts from {start}")
+
+
+def _refresh(client: Client, *arguments: str) -> tuple[float, float, list[tuple[str, float]]]:
+    """Wall seconds and engine seconds of `tierhouse refresh`, and its dearest statements."""
+    begin = client.command("SELECT toString(now64(6))")
+    started = time.monotonic()
+    command = [sys.executable, "-m", "orchestration.cli", "refresh", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    wall = time.monotonic() - started
+    if done.returncode:
+        raise click.ClickException(done.stderr.strip() or done.stdout.strip())
+    # Statements of background work of others do not exist here: the home is the bench's own.
+    rows = client.query(
+        "SELECT extract(query, '(?i)(?:create (?:or replace )?table|insert into)\\s+(?:if not exists )?`?(\\w+`?\\.`?\\w+)') AS target, "
+        "sum(query_duration_ms) / 1000 AS seconds FROM system.query_log "
+        f"WHERE type != 'QueryStart' AND event_time_microseconds >= '{begin}' GROUP BY target ORDER BY seconds DESC"
+    ).result_rows
+    return wall, sum(row[1] for row in rows), [(str(row[0]).replace("`", "") or "other", row[1]) for row in rows[:8]]
+
+
+def _layer_seconds(client: Client) -> float:
+    """Engine seconds of the newest statements that made tables of the features and scoring layers."""
+    return client.query(
+        "SELECT sum(seconds) FROM (SELECT extract(query, '(?i)insert into\\s+`?(\\w+`?\\.`?\\w+)') AS target, "
+        "argMax(query_duration_ms, event_time_microseconds) / 1000 AS seconds FROM system.query_log "
+        "WHERE type = 'QueryFinish' AND match(target, '_(features|scoring)') GROUP BY target)"
+    ).result_rows[0][0]
+
+
+def _peak_memory(home: Path) -> float:
+    """Largest resident size of the server so far, GiB."""
+    server = running_server(home)
+    status = Path(f"/proc/{server.pid}/status") if server else None
+    if status is None or not status.exists():
+        return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+    line = next(line for line in status.read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) / 2**20
+
+
+if __name__ == "__main__":
+    main()
