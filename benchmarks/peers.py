@@ -56,20 +56,38 @@ def compare(client: Client, settings: Settings, directory: Path, as_of: date) ->
             for chunk in client.raw_stream(statement, fmt="Parquet"):
                 file.write(chunk)
 
-    breadth = f"SELECT customer_id, uniqExact(product_id) AS products FROM ({lines_sql}) WHERE age < 90 GROUP BY customer_id"
+    breadth = (
+        f"SELECT customer_id, uniqExact(product_id) AS products FROM ({lines_sql}) WHERE age < 90 GROUP BY customer_id"
+    )
     ours = _SCORES.format(features=_FEATURES.format(counts=_COUNTS, orders=orders_sql), breadth=breadth)
-    yield "tierhouse", "facts (stored tables)", _median(lambda: client.command(f"SELECT count(), sum(score) FROM ({ours})"))
+    yield (
+        "tierhouse",
+        "facts (stored tables)",
+        _median(lambda: client.command(f"SELECT count(), sum(score) FROM ({ours})")),
+    )
 
     import duckdb
 
     connection = duckdb.connect()
     connection.execute("SET threads = 2")
-    breadth = f"SELECT customer_id, count(DISTINCT product_id) AS products FROM '{lines}' WHERE age < 90 GROUP BY customer_id"
-    from_facts = _SCORES.format(features=_FEATURES.format(counts=_COUNTS, orders=f"SELECT * FROM '{orders}'"), breadth=breadth)
-    yield "DuckDB", "facts (Parquet)", _median(lambda: connection.execute(f"SELECT count(*), sum(score) FROM ({from_facts})").fetchall())
+    breadth = (
+        f"SELECT customer_id, count(DISTINCT product_id) AS products FROM '{lines}' WHERE age < 90 GROUP BY customer_id"
+    )
+    from_facts = _SCORES.format(
+        features=_FEATURES.format(counts=_COUNTS, orders=f"SELECT * FROM '{orders}'"), breadth=breadth
+    )
+    yield (
+        "DuckDB",
+        "facts (Parquet)",
+        _median(lambda: connection.execute(f"SELECT count(*), sum(score) FROM ({from_facts})").fetchall()),
+    )
     summed = f"SELECT customer_id, order_id, min(age) AS age, sum(net) AS net, sum(cost) AS cost FROM '{lines}' GROUP BY customer_id, order_id"
     from_lines = _SCORES.format(features=_FEATURES.format(counts=_COUNTS, orders=summed), breadth=breadth)
-    yield "DuckDB", "lines (Parquet)", _median(lambda: connection.execute(f"SELECT count(*), sum(score) FROM ({from_lines})").fetchall())
+    yield (
+        "DuckDB",
+        "lines (Parquet)",
+        _median(lambda: connection.execute(f"SELECT count(*), sum(score) FROM ({from_lines})").fetchall()),
+    )
 
     yield "pandas", "facts (Parquet)", _median(lambda: _by_pandas(pd.read_parquet(orders), pd.read_parquet(lines)))
 

@@ -73,14 +73,22 @@ def _measure(table: Table, home: Path, customers: int, days: int) -> None:
     lines = next(part for part in report.tables if part.table == "order_lines")
     rows = sum(part.delivered for part in report.tables)
     table.add_row(
-        "land from Parquet, lines alone", f"{lines.delivered:,} lines, {lines.rows_per_second:,.0f} lines/s", ">= 2,000,000 lines/s"
+        "land from Parquet, lines alone",
+        f"{lines.delivered:,} lines, {lines.rows_per_second:,.0f} lines/s",
+        ">= 2,000,000 lines/s",
     )
-    table.add_row("land from Parquet, all tables", f"{rows:,} rows in {seconds:.1f} s, {rows / seconds:,.0f} rows/s", "-")
+    table.add_row(
+        "land from Parquet, all tables", f"{rows:,} rows in {seconds:.1f} s, {rows / seconds:,.0f} rows/s", "-"
+    )
     CONSOLE.print(table)
 
     wall, engine, _ = _refresh(client, "--as-of", LAST_DATE.isoformat())
     memory = _peak_memory(home)
-    table.add_row("full build of one day", f"engine {engine:.1f} s, wall {wall:.1f} s, server {memory:.1f} GiB", "<= 30 s, <= 75 s, <= 4 GiB")
+    table.add_row(
+        "full build of one day",
+        f"engine {engine:.1f} s, wall {wall:.1f} s, server {memory:.1f} GiB",
+        "<= 30 s, <= 75 s, <= 4 GiB",
+    )
     features = _layer_seconds(client)
     table.add_row("  of it features and scores", f"engine {features:.2f} s", "<= 2 s")
     CONSOLE.print(table)
@@ -92,7 +100,9 @@ def _measure(table: Table, home: Path, customers: int, days: int) -> None:
     next_day = date.fromordinal(LAST_DATE.toordinal() + 1)
     wall, engine, top = _refresh(client, "--as-of", next_day.isoformat())
     changed = sum(part.landed for part in delta.tables)
-    table.add_row("the next day's refresh", f"{changed:,} new rows, engine {engine:.1f} s, wall {wall:.1f} s", "engine <= 4 s")
+    table.add_row(
+        "the next day's refresh", f"{changed:,} new rows, engine {engine:.1f} s, wall {wall:.1f} s", "engine <= 4 s"
+    )
     for name, duration in top:
         table.add_row(f"  {name}", f"{duration:.2f} s", "")
     CONSOLE.print(table)

@@ -93,7 +93,11 @@ def land(directory: Path) -> None:
 
 
 @main.command()
-@click.option("--as-of", type=DAY, help="The day to bring the warehouse up to. Default: the last complete business day of the data.")
+@click.option(
+    "--as-of",
+    type=DAY,
+    help="The day to bring the warehouse up to. Default: the last complete business day of the data.",
+)
 @click.option("--from", "start", type=DAY, help="First day of a range to rebuild.")
 @click.option("--to", "end", type=DAY, help="Last day of a range to rebuild.")
 @click.option("--full", is_flag=True, help="Make the facts anew from landing instead of from what changed.")
@@ -113,7 +117,9 @@ def refresh(as_of: date | None, start: date | None, end: date | None, full: bool
 @main.command()
 @click.option("--host", help="Address to listen on. Default: TIERHOUSE_HOST or 127.0.0.1.")
 @click.option("--port", type=int, help="Port to listen on. Default: TIERHOUSE_PORT or 18123.")
-@click.option("--path", type=click.Path(path_type=Path), help="Folder of the warehouse. Default: TIERHOUSE_HOME or .tierhouse.")
+@click.option(
+    "--path", type=click.Path(path_type=Path), help="Folder of the warehouse. Default: TIERHOUSE_HOME or .tierhouse."
+)
 def serve(host: str | None, port: int | None, path: Path | None) -> None:
     """Run the embedded warehouse until it is stopped."""
     if host:
@@ -180,7 +186,7 @@ def _print_tiers(as_of: date) -> None:
     settings = ensure_running(Settings.from_environment())
     click.echo(tier_table(connect(settings, autogenerate_session_id=False), settings, as_of))
     click.echo(
-        "Next: tierhouse sql \"select customer_id, tier, decision, decision_reason from "
+        'Next: tierhouse sql "select customer_id, tier, decision, decision_reason from '
         f"{settings.database('marts')}.customer_tiers where decision = 'downgraded' limit 10\""
     )
 

@@ -49,7 +49,11 @@ def ensure_manifest(settings: Settings) -> Path:
         return manifest
     result = subprocess.run(
         [dbt_executable(), "parse", "--project-dir", str(PROJECT_DIR), "--quiet"],
-        env=dbt_environment(settings), cwd=PROJECT_DIR, capture_output=True, text=True, check=False,
+        env=dbt_environment(settings),
+        cwd=PROJECT_DIR,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if result.returncode:
         lines = [line.strip() for line in (result.stdout + result.stderr).splitlines() if line.strip()]

@@ -75,9 +75,13 @@ def choose_days(
         # The day of the last order may still be going on, so the day before is the last complete one.
         days = [as_of or max(first, last - timedelta(days=1))]
     if days[0] < first:
-        raise TierhouseError(f"as-of date {days[0]} is before the first order ({first}); choose a day from {first} to {last}")
+        raise TierhouseError(
+            f"as-of date {days[0]} is before the first order ({first}); choose a day from {first} to {last}"
+        )
     if days[-1] > last:
-        raise TierhouseError(f"as-of date {days[-1]} is after the last order ({last}); land newer orders or choose a day up to {last}")
+        raise TierhouseError(
+            f"as-of date {days[-1]} is after the last order ({last}); land newer orders or choose a day up to {last}"
+        )
     return days
 
 

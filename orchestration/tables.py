@@ -18,7 +18,9 @@ def landing_table(report: LandingReport) -> str:
     """Delivered = landed + already there + quarantined, a line per table."""
     table = _table("table", "delivered", "landed", "already there", "quarantined")
     for part in report.tables:
-        table.add_row(part.table, *(f"{value:,}" for value in (part.delivered, part.landed, part.already_there, part.quarantined)))
+        table.add_row(
+            part.table, *(f"{value:,}" for value in (part.delivered, part.landed, part.already_there, part.quarantined))
+        )
     return _text(table)
 
 
@@ -43,7 +45,14 @@ def tier_table(client: Client, settings: Settings, as_of: date) -> str:
     table = _table("tier", "customers", "share", "net sales 90 d", "of sales", "of margin", "upgraded", "downgraded")
     for label, count, share, net, net_share, margin_share, up, down in rows:
         table.add_row(
-            label or "-", f"{count:,}", _percent(share), f"{net:,.0f}", _percent(net_share), _percent(margin_share), f"{up:,}", f"{down:,}"
+            label or "-",
+            f"{count:,}",
+            _percent(share),
+            f"{net:,.0f}",
+            _percent(net_share),
+            _percent(margin_share),
+            f"{up:,}",
+            f"{down:,}",
         )
     table.title = f"Tiers on {as_of}"
     return _text(table)

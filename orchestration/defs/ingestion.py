@@ -7,6 +7,8 @@ import dagster as dg
 from orchestration.landing.contract import TABLES
 
 landing_tables = [
-    dg.AssetSpec(["landing", table.name], group_name="landing", description=f"{table.description} Append-only change log.")
+    dg.AssetSpec(
+        ["landing", table.name], group_name="landing", description=f"{table.description} Append-only change log."
+    )
     for table in TABLES.values()
 ]

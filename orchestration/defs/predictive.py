@@ -20,9 +20,7 @@ from orchestration.progress import report
     backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=1),
     retry_policy=dg.RetryPolicy(max_retries=2, delay=10),
 )
-def potential(
-    context: dg.AssetExecutionContext, warehouse: Warehouse, refresh_run: RefreshRun
-) -> dg.MaterializeResult:
+def potential(context: dg.AssetExecutionContext, warehouse: Warehouse, refresh_run: RefreshRun) -> dg.MaterializeResult:
     settings = warehouse.settings()
     client = warehouse.client()
     as_of = context.partition_key

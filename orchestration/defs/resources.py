@@ -50,4 +50,3 @@ class RefreshRun(dg.ConfigurableResource):
             finally:
                 if end_run(client, settings, run.run_id):
                     drop_unpublished_builds(client, settings)
-

@@ -22,7 +22,9 @@ weekly_refresh = dg.define_asset_job(
     description="The daily refresh of Sunday with the facts made anew from landing, so that no drift lives for longer than a week.",
 )
 
-daily_schedule = dg.build_schedule_from_partitioned_job(daily_refresh, name="daily_at_five", hour_of_day=5, minute_of_hour=0)
+daily_schedule = dg.build_schedule_from_partitioned_job(
+    daily_refresh, name="daily_at_five", hour_of_day=5, minute_of_hour=0
+)
 
 
 @dg.schedule(

@@ -10,7 +10,10 @@ from pathlib import Path
 
 from orchestration.errors import TierhouseError
 
-_COMPONENTS = {"score_weights": ("component", {"r", "f", "m", "p"}), "potential_weights": ("part", {"headroom", "growth", "acceptance"})}
+_COMPONENTS = {
+    "score_weights": ("component", {"r", "f", "m", "p"}),
+    "potential_weights": ("part", {"headroom", "growth", "acceptance"}),
+}
 _CHOICES = {
     ("scoring_models", "normalisation"): {"ratio_to_max", "midrank"},
     ("scoring_models", "monetary_input"): {"average_order_value", "net_amount"},
@@ -29,7 +32,10 @@ def check_seeds(directory: Path, as_of: date | None = None) -> None:
 
     Raises TierhouseError naming file, line and fault of the first one.
     """
-    seeds = {name: _read(directory / f"{name}.csv") for name in (*_COMPONENTS, "scoring_models", "tier_standards", "tier_policy")}
+    seeds = {
+        name: _read(directory / f"{name}.csv")
+        for name in (*_COMPONENTS, "scoring_models", "tier_standards", "tier_policy")
+    }
     for (name, column), choices in _CHOICES.items():
         for line, row in seeds[name]:
             if row.get(column) not in choices:
@@ -106,18 +112,34 @@ def _check_ladder(rows: list[tuple[int, Row]]) -> None:
             if not row["tier"]:
                 _fail(name, line, "tier has no name")
             if _number(name, line, row, "tier_rank") != position:
-                _fail(name, line, f"tier_rank of {row['tier']} is {row['tier_rank']}, the ladder of {valid_from} needs {position} here")
+                _fail(
+                    name,
+                    line,
+                    f"tier_rank of {row['tier']} is {row['tier_rank']}, the ladder of {valid_from} needs {position} here",
+                )
         for (_, better), (line, row) in zip(steps, steps[1:], strict=False):
             for column in _MINIMUMS:
                 if _number(name, line, row, column) >= _number(name, line, better, column):
-                    _fail(name, line, f"{column} of {row['tier']} must be below that of {better['tier']}: the bounds overlap")
+                    _fail(
+                        name,
+                        line,
+                        f"{column} of {row['tier']} must be below that of {better['tier']}: the bounds overlap",
+                    )
             for column in _MAXIMUMS:
                 if _number(name, line, row, column) <= _number(name, line, better, column):
-                    _fail(name, line, f"{column} of {row['tier']} must be above that of {better['tier']}: the bounds overlap")
+                    _fail(
+                        name,
+                        line,
+                        f"{column} of {row['tier']} must be above that of {better['tier']}: the bounds overlap",
+                    )
         line, lowest = steps[-1]
         for column, bound in [*((column, 0) for column in _MINIMUMS), *((column, 1) for column in _MAXIMUMS)]:
             if _number(name, line, lowest, column) != bound:
-                _fail(name, line, f"{column} of the lowest tier {lowest['tier']} must be {bound}, or some customers fall into a gap")
+                _fail(
+                    name,
+                    line,
+                    f"{column} of the lowest tier {lowest['tier']} must be {bound}, or some customers fall into a gap",
+                )
 
 
 def _check_models(seeds: dict[str, list[tuple[int, Row]]]) -> None:
@@ -126,7 +148,11 @@ def _check_models(seeds: dict[str, list[tuple[int, Row]]]) -> None:
         dates = [valid_from for valid_from in models if valid_from <= policy["valid_from"]]
         known = {row["scoring_model"] for _, row in models[max(dates)]} if dates else set()
         if policy["scoring_model"] not in known:
-            _fail("tier_policy", line, f"scoring_model `{policy['scoring_model']}` is not in scoring_models on {policy['valid_from']}")
+            _fail(
+                "tier_policy",
+                line,
+                f"scoring_model `{policy['scoring_model']}` is not in scoring_models on {policy['valid_from']}",
+            )
 
 
 def _number(name: str, line: int, row: Row, column: str) -> Decimal:

@@ -1,8 +1,5 @@
 """Facts built change by change equal facts built from nothing, whatever arrives late, changed, cancelled or deleted."""
 
-import os
-import socket
-from collections.abc import Iterator
 from datetime import date, timedelta
 
 import numpy as np
@@ -13,7 +10,7 @@ from reference.histories import random_history
 
 from orchestration import dbt
 from orchestration.landing import create_landing_tables
-from orchestration.warehouse.client import connect, ensure_running, running_server
+from orchestration.warehouse.client import connect
 from orchestration.warehouse.settings import Settings
 
 LAST_DAY = date(2026, 3, 31)
@@ -21,23 +18,9 @@ FACTS = ["fct_order_lines", "fct_orders"]
 FIRST_LOAD = pd.Timestamp("2026-04-01", tz="UTC")
 
 
-@pytest.fixture(scope="module")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    """An embedded warehouse of this module's own."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    before = dict(os.environ)
-    os.environ.update(TIERHOUSE_HOME=str(tmp_path_factory.mktemp("home")), TIERHOUSE_PORT=str(port), TIERHOUSE_TARGET="embedded")
-    try:
-        running = ensure_running(Settings.from_environment())
-        yield running
-        server = running_server(running.home)
-        if server:
-            os.kill(server.pid, 15)
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
+@pytest.fixture
+def settings(in_own_warehouse: Settings) -> Settings:
+    return in_own_warehouse
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -113,7 +96,11 @@ def _start_anew(client: Client, settings: Settings) -> None:
 def _land(client: Client, settings: Settings, name: str, rows: pd.DataFrame, loaded_at: pd.Timestamp) -> None:
     """Rows as a loader leaves them; their judgement is not this module's matter."""
     table = f"{settings.database('landing')}.{name}"
-    types = dict(client.query(f"SELECT name, type FROM system.columns WHERE concat(database, '.', table) = '{table}'").result_rows)
+    types = dict(
+        client.query(
+            f"SELECT name, type FROM system.columns WHERE concat(database, '.', table) = '{table}'"
+        ).result_rows
+    )
     frame = rows[[column for column in rows.columns if column in types]].copy()
     for column in frame.columns:
         if "DateTime" in types[column]:
@@ -127,7 +114,9 @@ def _land(client: Client, settings: Settings, name: str, rows: pd.DataFrame, loa
         client.insert(table, frame.astype(object).where(frame.notna(), None).to_numpy().tolist(), list(frame.columns))
 
 
-def _build(settings: Settings, run: str, *arguments: str, select: str = "path:models/staging path:models/facts") -> None:
+def _build(
+    settings: Settings, run: str, *arguments: str, select: str = "path:models/staging path:models/facts"
+) -> None:
     selection = ["--select", *select.split(), "--exclude", "resource_type:test", "resource_type:unit_test"]
     list(dbt.build(settings, run, LAST_DAY.isoformat(), [*selection, *arguments]))
 

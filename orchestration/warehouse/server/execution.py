@@ -175,9 +175,9 @@ class Execution:
         before: dict[str, str] = {}
         database = ""
         if session is not None:
-            before = _changed_settings(handle, settings)
-            database = handle.value(b"SELECT currentDatabase()") if self.request.database else ""
-            self.timezone = settings.get("session_timezone") or handle.value(b"SELECT timezone()")
+            before = _changed_settings(session, settings)
+            database = _remembered(session, "SELECT currentDatabase()") if self.request.database else ""
+            self.timezone = settings.get("session_timezone") or _remembered(session, "SELECT timezone()")
         try:
             handle.set(settings)
             if self.request.database:
@@ -190,16 +190,25 @@ class Execution:
         finally:
             if session is not None:
                 self._restore(handle, settings, before, database)
+                if self.statement.kind in (b"SET", b"USE"):
+                    session.memory.clear()
 
     def _restore(self, handle: Handle, settings: dict[str, str], before: dict[str, str], database: str) -> None:
         kept = self.statement.tokens if self.statement.kind == b"SET" else ()
         names = {token.identifier for token in kept}
-        for name in settings:
-            if name.encode() in names:
-                continue
-            value = quote(before[name]) if name in before else "DEFAULT"
-            with contextlib.suppress(ServerError):
-                handle.query(f"SET `{name}` = {value}".encode("utf-8", "surrogateescape"))
+        clauses = [
+            f"`{name}` = {quote(before[name]) if name in before else 'DEFAULT'}"
+            for name in settings
+            if name.encode() not in names
+        ]
+        try:
+            if clauses:
+                handle.query(("SET " + ", ".join(clauses)).encode("utf-8", "surrogateescape"))
+        except ServerError:
+            # One name that the engine does not know, or may not set back, must not keep the others.
+            for clause in clauses:
+                with contextlib.suppress(ServerError):
+                    handle.query(f"SET {clause}".encode("utf-8", "surrogateescape"))
         if database and self.statement.kind != b"USE":
             with contextlib.suppress(ServerError):
                 handle.use(database)
@@ -329,15 +338,26 @@ class Execution:
             handle.query(f"DROP TEMPORARY TABLE {name}".encode())
 
 
-def _changed_settings(handle: Handle, settings: dict[str, str]) -> dict[str, str]:
+def _remembered(session: Session, query: str) -> str:
+    """The one value of a query about the session itself, asked once."""
+    if query not in session.memory:
+        session.memory[query] = session.handle.value(query.encode())
+    return session.memory[query] or ""
+
+
+def _changed_settings(session: Session, settings: dict[str, str]) -> dict[str, str]:
     """Those of the settings that the session has changed, with their values."""
-    names = ", ".join(quote(name) for name in settings)
-    sql = f"SELECT hex(name), hex(value) FROM system.settings WHERE changed AND name IN ({names})"
-    lines = handle.query(sql.encode("utf-8", "surrogateescape"), "TSV").bytes().decode().splitlines()
-    return {
-        bytes.fromhex(name).decode(): bytes.fromhex(value).decode("utf-8", "surrogateescape")
-        for name, value in (line.split("\t") for line in lines)
-    }
+    unknown = [name for name in settings if name not in session.memory]
+    if unknown:
+        names = ", ".join(quote(name) for name in unknown)
+        sql = f"SELECT hex(name), hex(value) FROM system.settings WHERE changed AND name IN ({names})"
+        lines = session.handle.query(sql.encode("utf-8", "surrogateescape"), "TSV").bytes().decode().splitlines()
+        changed = {
+            bytes.fromhex(name).decode(): bytes.fromhex(value).decode("utf-8", "surrogateescape")
+            for name, value in (line.split("\t") for line in lines)
+        }
+        session.memory.update({name: changed.get(name) for name in unknown})
+    return {name: value for name in settings if (value := session.memory[name]) is not None}
 
 
 def _create_external(handle: Handle, table: ExternalTable, engine: str = "") -> None:

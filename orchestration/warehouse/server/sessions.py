@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from orchestration.warehouse.server.engine import Engine, Handle
 from orchestration.warehouse.server.errors import ServerError
@@ -14,12 +14,14 @@ MAXIMUM_TIMEOUT_SECONDS = 3600
 
 @dataclass
 class Session:
-    """One session; `busy` while a query runs in it."""
+    """One session; `busy` while a query runs in it. `memory` holds what the engine said of the session's own settings,
+    database and time zone, so that it need not be asked at each request; a SET or USE makes it forget."""
 
     handle: Handle
     timeout: float
     expires: float
     busy: bool = True
+    memory: dict[str, str | None] = field(default_factory=dict)
 
 
 class Sessions:
