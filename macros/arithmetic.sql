@@ -11,10 +11,10 @@
     (toFloat64(cast(({{ amount }}) * 100 as Decimal(38, 0))) / nullIf(toFloat64(100 * {{ count }}), 0))
 {%- endmacro %}
 
-{# Ascending mid-rank percentile in (0, 1) of `value` among the rows of `partition`: ties share their mean rank. #}
+{# Mid-rank percentile in (0, 1) of `value` among the rows of `partition`: (number before + half of the number equal, itself
+   included) / n, so ties share it. Ascending, unless `value` ends with desc. Both terms share one sorted window. #}
 {% macro midrank(value, partition='') -%}
-    {%- set over = 'partition by ' ~ partition if partition else '' -%}
-    ((rank() over ({{ over }} order by {{ value }})
-        + (count() over ({{ over ~ (', ' if partition else 'partition by ') }}{{ value }}) - 1) / 2 - 0.5)
-        / count() over ({{ over }}))
+    {%- set by = 'partition by ' ~ partition if partition else '' -%}
+    ((rank() over ({{ by }} order by {{ value }}) - 1 + count() over ({{ by }} order by {{ value }})) / 2
+        / count() over ({{ by }}))
 {%- endmacro %}

@@ -10,13 +10,6 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-# Before any of them is imported: usage statistics stay off.
-os.environ.setdefault("DBT_SEND_ANONYMOUS_USAGE_STATS", "false")
-os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
-os.environ.setdefault("DO_NOT_TRACK", "1")
-# Libraries announce previews and deprecations to those who build with them, not to those who run this.
-warnings.simplefilter("ignore")
-
 import click
 
 from orchestration.errors import TierhouseError
@@ -59,6 +52,8 @@ DAY = _Day()
 @click.version_option(package_name="tierhouse")
 def main() -> None:
     """Tiers of a distributor's customers, every morning: which one each is in, why, and what to do about it."""
+    # Libraries announce previews and deprecations to those who build with them, not to those who run this.
+    warnings.simplefilter("ignore")
 
 
 @main.command()

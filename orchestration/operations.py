@@ -49,7 +49,7 @@ def end_run(client: Client, settings: Settings, run_id: str, message: str = "") 
     table = _table(settings)
     published = f"{settings.database('snapshots')}.published_builds"
     count = None
-    if int(client.command(f"EXISTS TABLE {published}")):
+    if client.command(f"EXISTS TABLE {published}") == 1:
         rows = client.query(
             f"SELECT max(customer_count) FROM {published} WHERE build_id = {{run_id:String}} HAVING count() > 0",
             parameters={"run_id": run_id},

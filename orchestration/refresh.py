@@ -46,7 +46,7 @@ class Published:
 def business_days(client: Client, settings: Settings) -> tuple[date, date]:
     """First and last business date of the landed orders. Raises TierhouseError when nothing has landed."""
     orders = f"{settings.database('landing')}.orders"
-    if not int(client.command(f"EXISTS TABLE {orders}")):
+    if client.command(f"EXISTS TABLE {orders}") != 1:
         raise TierhouseError("nothing has landed yet; run `tierhouse demo` or `tierhouse land DIR` first")
     first, last, count = client.query(
         f"SELECT min(toDate(ordered_at, {{zone:String}})), max(toDate(ordered_at, {{zone:String}})), count() FROM {orders}",
@@ -139,8 +139,12 @@ def _run(instance: Any, day: date, full: bool) -> Published:
     progress.finish()
     if not result.success:
         raise TierhouseError(f"refresh of {day} failed, the marts are as before: {_reason(result)}")
-    outputs = [event for event in result.get_asset_materialization_events() if event.asset_key.path[-1] == "potential"]
-    return Published(day, int(outputs[0].materialization.metadata["customers"].value))
+    customers = sum(
+        int(str(event.materialization.metadata["customers"].value))
+        for event in result.get_asset_materialization_events()
+        if event.asset_key and event.asset_key.path[-1] == "potential"
+    )
+    return Published(day, customers)
 
 
 def _reason(result: Any) -> str:

@@ -19,7 +19,7 @@ totals as (
         {% for days in [7, 30, 90, 365] -%}
         countIf({{ in_window('business_date', days) }}) as order_count_{{ days }}d,
         {% endfor -%}
-        uniqExactIf(business_date, {{ in_window('business_date', 90) }}) as order_day_count_90d,
+        groupBitmapIf(toUInt32(business_date), {{ in_window('business_date', 90) }}) as order_day_count_90d,
         sumIf(gross_amount, {{ in_window('business_date', 90) }}) as gross_amount_90d,
         {% for days in [30, 90, 365] -%}
         sumIf(net_amount, {{ in_window('business_date', days) }}) as net_amount_{{ days }}d,

@@ -35,7 +35,7 @@ tried as (
 ),
 
 breadth as (
-    select customer_id, uniqExact(product_id) as product_count
+    select customer_id, groupBitmap(product_id) as product_count
     from {{ ref('fct_order_lines') }}
     where {{ known_at_cutoff() }} and is_valid = 1 and {{ in_window('business_date', 90) }}
     group by customer_id

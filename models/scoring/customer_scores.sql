@@ -79,5 +79,5 @@ select
     p_contribution,
     total_score,
     toUInt32(rank() over (partition by scoring_model order by total_score desc)) as score_rank,
-    {{ midrank('-total_score', 'scoring_model') }} as score_top_share
+    {{ midrank('total_score desc', 'scoring_model') }} as score_top_share
 from contributions

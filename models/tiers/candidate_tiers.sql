@@ -23,7 +23,7 @@ measured as (
 ),
 
 ranked as (
-    select *, {{ midrank('-lifetime_value') }} as lifetime_value_top_share from measured
+    select *, {{ midrank('lifetime_value desc') }} as lifetime_value_top_share from measured
 ),
 
 criteria as (

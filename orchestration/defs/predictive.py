@@ -5,7 +5,8 @@ import dagster as dg
 from orchestration.defs.partitions import daily
 from orchestration.defs.resources import RefreshRun, Warehouse
 from orchestration.predictive import store
-from orchestration.predictive.potential import MODEL_VERSION, potential as compute_potential
+from orchestration.predictive.potential import MODEL_VERSION
+from orchestration.predictive.potential import potential as compute_potential
 from orchestration.progress import report
 
 

@@ -1,5 +1,8 @@
 """When it runs: every morning for the day before, and on Mondays once from landing anew."""
 
+from datetime import timedelta
+from zoneinfo import ZoneInfo
+
 import dagster as dg
 
 from orchestration.defs.partitions import daily
@@ -36,5 +39,6 @@ daily_schedule = dg.build_schedule_from_partitioned_job(
 )
 def weekly_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     """Sunday, the last complete business day on a Monday morning."""
-    key = daily().get_last_partition_key(context.scheduled_execution_time)
+    monday = context.scheduled_execution_time.astimezone(ZoneInfo(daily().timezone)).date()
+    key = (monday - timedelta(days=1)).isoformat()
     return dg.RunRequest(run_key=f"weekly-{key}", partition_key=key)

@@ -3,7 +3,7 @@
 features: staging, facts, features, seeds. tiers: scoring, tiers, snapshots. marts: the published build, and the views on it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import dagster as dg
@@ -14,8 +14,8 @@ from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
 from orchestration.dbt import DbtFailure, build
 from orchestration.defs.partitions import daily
 from orchestration.defs.resources import RefreshRun, Warehouse
-from orchestration.project import ensure_manifest
 from orchestration.progress import report
+from orchestration.project import ensure_manifest
 from orchestration.warehouse.settings import Settings
 
 MANIFEST = ensure_manifest(Settings.from_environment())
@@ -41,7 +41,7 @@ class RefreshConfig(dg.Config):
 
 
 def _build(
-    step: str, context: AssetExecutionContext, warehouse: Warehouse, manifest: dict[str, Any], full: bool
+    step: str, context: AssetExecutionContext, warehouse: Warehouse, manifest: Mapping[str, Any], full: bool
 ) -> Iterator[Any]:
     select = SELECTIONS[step].split()
     if context.is_subset:
@@ -81,7 +81,7 @@ def _assets(step: str) -> dg.AssetsDefinition:
     return run
 
 
-def _read_manifest() -> dict[str, Any]:
+def _read_manifest() -> Mapping[str, Any]:
     from dagster_dbt.dbt_manifest import validate_manifest
 
     return validate_manifest(MANIFEST)

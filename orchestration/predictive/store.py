@@ -36,13 +36,14 @@ def read_potential_inputs(
     if spend.empty:
         spend = pd.DataFrame({"customer_id": [], "category_id": [], "spend_90d": []})
     seed = f"{settings.database('seeds')}.potential_weights"
-    weights = dict(
-        client.query(
+    weights: dict[str, float] = {
+        part: weight
+        for part, weight in client.query(
             f"SELECT part, weight FROM {seed} WHERE valid_from = "
             f"(SELECT max(valid_from) FROM {seed} WHERE valid_from <= {{as_of:Date}})",
             parameters={"as_of": as_of},
         ).result_rows
-    )
+    }
     return features, spend, weights
 
 

@@ -6,6 +6,7 @@ import csv
 from collections import defaultdict
 from datetime import date
 from decimal import Decimal, InvalidOperation
+from itertools import pairwise
 from pathlib import Path
 
 from orchestration.errors import TierhouseError
@@ -98,7 +99,7 @@ def _check_weights(name: str, column: str, parts: set[str], rows: list[tuple[int
         missing = parts - {row[column] for _, row in version}
         if missing:
             _fail(name, line, f"version {valid_from} has no row for {', '.join(sorted(missing))}")
-        total = sum(_number(name, row_line, row, "weight") for row_line, row in version)
+        total = sum((_number(name, row_line, row, "weight") for row_line, row in version), Decimal(0))
         if abs(total - 1) > Decimal("1e-9"):
             _fail(name, line, f"weights of version {valid_from} sum to {total}, must sum to 1")
 
@@ -117,7 +118,7 @@ def _check_ladder(rows: list[tuple[int, Row]]) -> None:
                     line,
                     f"tier_rank of {row['tier']} is {row['tier_rank']}, the ladder of {valid_from} needs {position} here",
                 )
-        for (_, better), (line, row) in zip(steps, steps[1:], strict=False):
+        for (_, better), (line, row) in pairwise(steps):
             for column in _MINIMUMS:
                 if _number(name, line, row, column) >= _number(name, line, better, column):
                     _fail(

@@ -1,0 +1,33 @@
+"""One embedded warehouse for tests of the whole, in a home of its own, behind a free port."""
+
+import os
+import signal
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from orchestration.warehouse.client import ensure_running, running_server
+from orchestration.warehouse.settings import Settings
+
+
+@pytest.fixture(scope="session")
+def own_warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """Settings of a running, empty warehouse; the server ends after the last test."""
+    home = tmp_path_factory.mktemp("home")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    settings = ensure_running(Settings.from_environment({"TIERHOUSE_HOME": str(home), "TIERHOUSE_PORT": str(port)}))
+    running = running_server(home)
+    yield settings
+    if running:
+        os.kill(running.pid, signal.SIGTERM)
+
+
+@pytest.fixture
+def in_own_warehouse(own_warehouse: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """The same, with the environment naming it, as a command of a user would find it."""
+    for name, value in own_warehouse.environment().items():
+        monkeypatch.setenv(name, value)
+    return own_warehouse

@@ -1,0 +1,23 @@
+"""The dbt unit tests of all models, against the embedded engine."""
+
+from dataclasses import replace
+
+from orchestration import dbt
+from orchestration.landing import create_landing_tables
+from orchestration.warehouse.client import connect
+from orchestration.warehouse.settings import Settings
+
+AS_OF = "2024-04-30"
+
+
+def test_every_dbt_unit_test_passes(in_own_warehouse: Settings, monkeypatch) -> None:
+    settings = replace(in_own_warehouse, prefix="unit")
+    monkeypatch.setenv("TIERHOUSE_SCHEMA", "unit")
+    create_landing_tables(connect(settings), settings)
+    # Unit tests take the types of their inputs from relations that exist: empty ones will do.
+    list(dbt.build(settings, "relations", AS_OF, ["--exclude", "resource_type:unit_test", "resource_type:test"]))
+
+    results = list(dbt.build(settings, "units", AS_OF, ["--select", "resource_type:unit_test"]))
+
+    names = {event["data"]["name"] for event in results}
+    assert len(names) > 50

@@ -1,0 +1,76 @@
+"""The Dagster definitions load without a warehouse and hold what the schedule needs."""
+
+import socket
+
+import dagster as dg
+import pytest
+
+from orchestration.definitions import defs
+from orchestration.defs.transformation import SELECTIONS
+from orchestration.landing.contract import TABLES
+
+LAYERS = {"landing", "staging", "facts", "features", "predictive", "scoring", "tiers", "snapshots", "marts", "seeds"}
+
+
+@pytest.fixture(scope="module")
+def definitions() -> dg.Definitions:
+    """Loaded while no socket opens: definitions must not look at the network."""
+    patch = pytest.MonkeyPatch()
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("definitions opened a connection while loading")
+
+    patch.setattr(socket.socket, "connect", refuse)
+    loaded = defs()
+    graph = loaded.resolve_asset_graph()
+    patch.undo()
+    assert graph is not None
+    return loaded
+
+
+def test_every_asset_is_named_by_layer_and_table_and_grouped_by_layer(definitions: dg.Definitions) -> None:
+    for spec in definitions.resolve_all_asset_specs():
+        assert len(spec.key.path) == 2
+        assert spec.key.path[0] in LAYERS
+        assert spec.group_name == spec.key.path[0]
+
+
+def test_one_lineage_runs_from_landing_to_marts(definitions: dg.Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+    found = {dg.AssetKey(["marts", "customer_tiers"])}
+    frontier = set(found)
+    while frontier:
+        frontier = {parent for key in frontier for parent in graph.get(key).parent_keys} - found
+        found |= frontier
+    for table in ("orders", "order_lines", "refunds", "customers", "invoices", "payments", "products"):
+        assert dg.AssetKey(["landing", table]) in found
+    assert dg.AssetKey(["predictive", "potential"]) in found
+
+
+def test_all_landing_tables_are_assets(definitions: dg.Definitions) -> None:
+    keys = {spec.key for spec in definitions.resolve_all_asset_specs()}
+    assert {dg.AssetKey(["landing", name]) for name in TABLES} <= keys
+
+
+def test_marts_alone_have_a_freshness_policy(definitions: dg.Definitions) -> None:
+    for spec in definitions.resolve_all_asset_specs():
+        assert (spec.freshness_policy is not None) == (spec.key.path[0] == "marts")
+
+
+def test_it_runs_at_five_every_morning_and_on_mondays_in_the_business_zone(definitions: dg.Definitions) -> None:
+    daily = definitions.resolve_schedule_def("daily_at_five")
+    weekly = definitions.resolve_schedule_def("weekly_on_monday")
+    assert (daily.cron_schedule, daily.execution_timezone) == ("0 5 * * *", "Asia/Shanghai")
+    assert (weekly.cron_schedule, weekly.execution_timezone) == ("0 6 * * 1", "Asia/Shanghai")
+
+
+def test_a_refresh_judges_landing_inputs_and_the_build(definitions: dg.Definitions) -> None:
+    job = definitions.resolve_job_def("daily_refresh")
+    names = {node.name for node in job.graph.nodes}
+    assert {"quality_of_landing", "quality_of_inputs", "quality_of_marts"} <= names
+    assert {f"dbt_{step}" for step in SELECTIONS} <= names
+
+
+def test_dbt_tests_are_asset_checks(definitions: dg.Definitions) -> None:
+    checks = {check.asset_key.path[-1] for check in definitions.resolve_asset_graph().asset_check_keys}
+    assert {"customer_tiers", "fct_orders", "score_weights"} <= checks

@@ -1,0 +1,245 @@
+"""The refresh as a command: days it refuses, a second one beside it, a kill in the middle, settings that are wrong."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from datetime import date
+from pathlib import Path
+
+import pytest
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from orchestration.errors import TierhouseError
+from orchestration.lock import writer_lock
+from orchestration.refresh import choose_days
+from orchestration.warehouse.client import connect, running_server
+from orchestration.warehouse.settings import Settings
+
+REPOSITORY = Path(__file__).parents[2]
+SAMPLE = REPOSITORY / "tests" / "data" / "small_distributor"
+FIRST, LAST = date(2026, 1, 5), date(2026, 3, 9)
+
+
+def test_the_default_day_is_the_last_complete_one() -> None:
+    assert choose_days(FIRST, LAST) == [date(2026, 3, 8)]
+
+
+def test_a_history_of_one_day_has_that_day() -> None:
+    assert choose_days(FIRST, FIRST) == [FIRST]
+
+
+def test_a_range_holds_every_day_of_it() -> None:
+    assert choose_days(FIRST, LAST, start=date(2026, 2, 27), end=date(2026, 3, 1)) == [
+        date(2026, 2, 27),
+        date(2026, 2, 28),
+        date(2026, 3, 1),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"as_of": date(2026, 1, 4)}, "before the first order"),
+        ({"as_of": date(2026, 3, 10)}, "after the last order"),
+        ({"start": date(2026, 3, 2), "end": date(2026, 3, 1)}, "swap them"),
+        ({"as_of": date(2026, 2, 1), "start": date(2026, 2, 1)}, "one or the other"),
+    ],
+)
+def test_a_day_outside_the_orders_is_refused(arguments: dict[str, date], message: str) -> None:
+    with pytest.raises(TierhouseError, match=message):
+        choose_days(FIRST, LAST, **arguments)
+
+
+def test_a_second_writer_is_told_who_runs(tmp_path: Path) -> None:
+    settings = Settings.from_environment({"TIERHOUSE_HOME": str(tmp_path)})
+    code = (
+        "import sys, time; from orchestration.lock import writer_lock; from orchestration.warehouse.settings import Settings\n"
+        "with writer_lock(Settings.from_environment(), 'tierhouse refresh'): print('held', flush=True); time.sleep(60)"
+    )
+    environment = os.environ | {"TIERHOUSE_HOME": str(tmp_path)}
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert holder.stdout is not None and holder.stdout.readline() == "held\n"
+        with (
+            pytest.raises(TierhouseError, match=rf"`tierhouse refresh` is running \(process {holder.pid}, since"),
+            writer_lock(settings, "tierhouse land orders"),
+        ):
+            pass
+    finally:
+        holder.kill()
+        holder.wait()
+    with writer_lock(settings, "tierhouse land orders"):
+        assert json.loads((tmp_path / "writer.lock").read_text())["what"] == "tierhouse land orders"
+
+
+class Shop:
+    """A warehouse of its own with the hand-made history landed, driven by the command line."""
+
+    def __init__(self, home: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.variables = {"TIERHOUSE_HOME": str(home), "TIERHOUSE_PORT": str(port), "TIERHOUSE_TARGET": "embedded"}
+        self.settings = Settings.from_environment(self.variables)
+
+    def start(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "orchestration.cli", *arguments]
+        environment = os.environ | self.variables | variables
+        return subprocess.Popen(
+            command, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    def run(self, *arguments: str, **variables: str) -> tuple[int, str, str]:
+        process = self.start(*arguments, **variables)
+        output, errors = process.communicate(timeout=300)
+        return process.returncode, output, errors
+
+    def client(self) -> Client:
+        return connect(self.settings)
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory):
+    made = Shop(tmp_path_factory.mktemp("shop"))
+    code, _, errors = made.run("land", str(SAMPLE))
+    assert code == 0, errors
+    yield made
+    running = running_server(made.settings.home)
+    if running:
+        os.kill(running.pid, signal.SIGTERM)
+
+
+def _marts(client: Client) -> dict[str, list[tuple]]:
+    names = ("customer_tiers", "customer_features", "tier_distribution", "tier_value_contribution", "tier_migration")
+    return {name: sorted(client.query(f"SELECT * FROM tierhouse_marts.{name}").result_rows, key=str) for name in names}
+
+
+def test_a_refresh_killed_before_it_publishes_shows_nothing_and_the_next_one_repairs_it(shop: Shop) -> None:
+    days = ["2026-06-29", "2026-06-30"]
+    first_order, last_order = (
+        shop.client()
+        .query(
+            "SELECT toString(min(toDate(ordered_at, 'Asia/Shanghai'))), toString(max(toDate(ordered_at, 'Asia/Shanghai'))) "
+            "FROM tierhouse_landing.orders"
+        )
+        .result_rows[0]
+    )
+    days = [day for day in days if first_order <= day <= last_order] or [last_order]
+    before_day, day = (days * 2)[:2]
+    code, _, errors = shop.run("refresh", "--as-of", before_day)
+    assert code == 0, errors
+    before = _marts(shop.client())
+
+    refresh = shop.start("refresh", "--as-of", day)
+    client = shop.client()
+    ours = "SELECT count() FROM tierhouse_marts.refresh_runs WHERE status = 'running'"
+    built = "SELECT uniqExact(build_id) FROM tierhouse_snapshots.customer_tier_snapshots"
+    builds = client.command(built)
+    deadline = time.monotonic() + 240
+    while time.monotonic() < deadline and refresh.poll() is None:
+        try:
+            if client.command(built) > builds:
+                break
+        except ClickHouseError:
+            pass
+        time.sleep(0.02)
+    refresh.kill()
+    refresh.communicate()
+    killed = client.command("SELECT count() FROM tierhouse_snapshots.published_builds") == 1
+    assert killed, "the refresh published before it could be killed"
+    assert client.command(ours) == 1
+    assert _marts(client) == before
+
+    code, output, errors = shop.run("refresh", "--as-of", day)
+    assert code == 0, errors
+    assert f"{day}  " in output
+    statuses = [
+        row[0]
+        for row in client.query("SELECT status FROM tierhouse_marts.refresh_runs ORDER BY started_at").result_rows
+    ]
+    assert statuses == ["published", "killed", "published"]
+    leftovers = client.query(
+        "SELECT DISTINCT build_id FROM tierhouse_snapshots.customer_tier_snapshots WHERE build_id NOT IN "
+        "(SELECT build_id FROM tierhouse_snapshots.published_builds)"
+    ).result_rows
+    assert leftovers == []
+
+
+def test_dbt_build_by_hand_works_beside_the_running_server(shop: Shop, tmp_path: Path) -> None:
+    settings = shop.client() and shop.settings
+    running = running_server(settings.home)
+    assert running is not None
+    environment = (
+        os.environ
+        | shop.variables
+        | {
+            "TIERHOUSE_PORT": str(running.port),
+            "DBT_PROFILES_DIR": str(REPOSITORY),
+            "DBT_TARGET_PATH": str(tmp_path / "target"),
+            "DBT_LOG_PATH": str(tmp_path / "logs"),
+            "TIERHOUSE_AS_OF_DATE": str(
+                shop.client().command("SELECT max(as_of_date) FROM tierhouse_snapshots.published_builds")
+            ),
+        }
+    )
+    dbt = Path(sys.executable).parent / "dbt"
+    done = subprocess.run(
+        [str(dbt), "build", "--exclude", "resource_type:unit_test"],
+        cwd=REPOSITORY,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-2000:]
+
+
+def test_a_failed_refresh_says_one_line_and_leaves_the_marts(shop: Shop) -> None:
+    client = shop.client()
+    before = _marts(client)
+    day = client.command("SELECT toString(max(as_of_date)) FROM tierhouse_snapshots.published_builds")
+    # The landed orders are made unreadable to the models, as a wrong migration would.
+    client.command("RENAME TABLE tierhouse_landing.invoices TO tierhouse_landing.invoices_elsewhere")
+    client.command(
+        "CREATE TABLE tierhouse_landing.invoices ENGINE = MergeTree ORDER BY tuple() AS "
+        "SELECT * EXCEPT (due_on) FROM tierhouse_landing.invoices_elsewhere"
+    )
+    try:
+        code, _, errors = shop.run("refresh", "--as-of", str(day))
+    finally:
+        client.command("DROP TABLE tierhouse_landing.invoices")
+        client.command("RENAME TABLE tierhouse_landing.invoices_elsewhere TO tierhouse_landing.invoices")
+    assert code == 1
+    assert len(errors.strip().splitlines()) == 1
+    assert errors.startswith(f"tierhouse: refresh of {day} failed, the marts are as before:")
+    assert _marts(client) == before
+
+
+def test_an_unreachable_server_is_one_line(shop: Shop) -> None:
+    code, _, errors = shop.run("refresh", TIERHOUSE_TARGET="server", CLICKHOUSE_HOST="127.0.0.1", CLICKHOUSE_PORT="9")
+    assert code == 1
+    assert len(errors.strip().splitlines()) == 1
+    assert "127.0.0.1" in errors
+
+
+def test_a_wrong_password_is_one_line_without_the_password(shop: Shop) -> None:
+    running = running_server(shop.settings.home)
+    assert running is not None
+    code, _, errors = shop.run(
+        "refresh",
+        TIERHOUSE_TARGET="server",
+        CLICKHOUSE_HOST="127.0.0.1",
+        CLICKHOUSE_PORT=str(running.port),
+        CLICKHOUSE_USER="nobody",
+        CLICKHOUSE_PASSWORD="a-secret",
+    )
+    assert code == 1
+    assert len(errors.strip().splitlines()) == 1
+    assert "a-secret" not in errors

@@ -1,0 +1,92 @@
+"""A broken configuration seed stops the refresh with the file, the line and the fault."""
+
+import re
+import shutil
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from orchestration.errors import TierhouseError
+from orchestration.project import PROJECT_DIR
+from orchestration.quality.seeds import check_seeds
+
+
+@pytest.fixture
+def seeds(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(PROJECT_DIR / "seeds", tmp_path / "seeds"))
+
+
+def test_the_shipped_seeds_are_sound(seeds: Path) -> None:
+    check_seeds(seeds, date(2026, 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("seed", "before", "after", "fault"),
+    [
+        ("score_weights", "r,0.30", "r,0.31", "line 5: weights of version 2000-01-01 sum to 1.01, must sum to 1"),
+        ("score_weights", "r,0.30", "r,-0.30", "line 2: weight of r is negative"),
+        ("score_weights", "p,0.15", "q,0.15", "line 5: component is `q`"),
+        ("score_weights", "r,0.30", "r,much", "line 2: weight is `much`, must be a number"),
+        ("score_weights", "2000-01-01,r", "yesterday,r", "line 2: valid_from is `yesterday`"),
+        ("potential_weights", "growth,0.35", "growth,0.30", "weights of version 2000-01-01 sum to 0.95"),
+        (
+            "tier_standards",
+            "gold,2",
+            "gold,3",
+            "line 4: tier_rank of silver is 3, the ladder of 2000-01-01 needs 2 here",
+        ),
+        ("tier_standards", "白银,3,800", "白银,9,800", "minimum_orders_per_month of silver must be below that of gold"),
+        (
+            "tier_standards",
+            "0.30,0.30",
+            "0.05,0.30",
+            "maximum_lifetime_value_top_share of gold must be above that of diamond",
+        ),
+        (
+            "tier_standards",
+            "青铜,0,0,1.00",
+            "青铜,0,0,0.90",
+            "lowest tier bronze must be 1, or some customers fall into a gap",
+        ),
+        (
+            "tier_policy",
+            "standards,ratio_to_max",
+            "standards,neural",
+            "scoring_model `neural` is not in scoring_models",
+        ),
+        ("tier_policy", "ratio_to_max,2", "ratio_to_max,4", "required_criteria is `4`, must be one of 1, 2, 3"),
+        ("tier_policy", "standards,", "mood,", "policy is `mood`, must be one of score, standards"),
+        ("scoring_models", "midrank,midrank", "midrank,zscore", "normalisation is `zscore`"),
+    ],
+)
+def test_a_broken_row_is_named_with_its_fault(seeds: Path, seed: str, before: str, after: str, fault: str) -> None:
+    path = seeds / f"{seed}.csv"
+    text = path.read_text(encoding="utf-8")
+    assert before in text
+    path.write_text(text.replace(before, after, 1), encoding="utf-8")
+
+    with pytest.raises(TierhouseError, match=re.escape(fault)) as raised:
+        check_seeds(seeds)
+
+    assert str(raised.value).startswith(f"seed {seed}.csv, line ")
+
+
+def test_two_policies_of_one_day_are_refused(seeds: Path) -> None:
+    path = seeds / "tier_policy.csv"
+    path.write_text(path.read_text(encoding="utf-8") + "2000-01-01,score,midrank,2,90,again\n", encoding="utf-8")
+
+    with pytest.raises(TierhouseError, match="second row for 2000-01-01"):
+        check_seeds(seeds)
+
+
+def test_a_day_before_the_first_version_is_refused(seeds: Path) -> None:
+    with pytest.raises(TierhouseError, match="begins on 2000-01-01, after the as-of date 1999-12-31"):
+        check_seeds(seeds, date(1999, 12, 31))
+
+
+def test_a_missing_seed_is_named(seeds: Path) -> None:
+    (seeds / "tier_policy.csv").unlink()
+
+    with pytest.raises(TierhouseError, match=r"seed tier_policy.csv cannot be read"):
+        check_seeds(seeds)
