@@ -81,8 +81,10 @@ def compare(client: Client, settings: Settings, directory: Path, as_of: date) ->
         "facts (Parquet)",
         _median(lambda: connection.execute(f"SELECT count(*), sum(score) FROM ({from_facts})").fetchall()),
     )
-    summed = f"SELECT customer_id, order_id, min(age) AS age, sum(net) AS net, sum(cost) AS cost "
+    summed = (
+        "SELECT customer_id, order_id, min(age) AS age, sum(net) AS net, sum(cost) AS cost "
         f"FROM '{lines}' GROUP BY customer_id, order_id"
+    )
     from_lines = _SCORES.format(features=_FEATURES.format(counts=_COUNTS, orders=summed), breadth=breadth)
     yield (
         "DuckDB",
