@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import time
@@ -54,6 +55,8 @@ def main() -> None:
     """Tiers of a distributor's customers, every morning: which one each is in, why, and what to do about it."""
     # Libraries announce previews and deprecations to those who build with them, not to those who run this.
     warnings.simplefilter("ignore")
+    for library in ("clickhouse_connect", "urllib3"):
+        logging.getLogger(library).setLevel(logging.CRITICAL)
 
 
 @main.command()

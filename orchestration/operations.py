@@ -35,7 +35,7 @@ def start_run(client: Client, settings: Settings, run_id: str, as_of_date: str) 
     table = _table(settings)
     client.command(
         f"INSERT INTO {table} SELECT * REPLACE ('killed' AS status, now64(3) AS ended_at, "
-        f"'ended without a word; this run repairs it' AS message) FROM {table} WHERE status = 'running'"
+        f"'ended without a word; this run repairs it' AS message) FROM {table} AS runs WHERE runs.status = 'running'"
     )
     client.command(f"DELETE FROM {table} WHERE status = 'running'")
     client.command(
@@ -59,7 +59,7 @@ def end_run(client: Client, settings: Settings, run_id: str, message: str = "") 
     client.command(
         f"INSERT INTO {table} SELECT * REPLACE ({{status:String}} AS status, now64(3) AS ended_at, "
         f"{{count:Nullable(UInt64)}} AS customer_count, {{message:String}} AS message) "
-        f"FROM {table} WHERE run_id = {{run_id:String}} AND status = 'running'",
+        f"FROM {table} AS runs WHERE runs.run_id = {{run_id:String}} AND runs.status = 'running'",
         parameters={"run_id": run_id, "status": status, "count": count, "message": message},
     )
     client.command(

@@ -19,7 +19,16 @@ from orchestration.project import ensure_manifest
 from orchestration.warehouse.settings import Settings
 
 MANIFEST = ensure_manifest(Settings.from_environment())
-TRANSLATOR = DagsterDbtTranslator()
+
+
+class LayerTranslator(DagsterDbtTranslator):
+    """One rule: the layer is the database, the first part of the asset key, and the group."""
+
+    def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str:
+        return self.get_asset_key(dbt_resource_props).path[0]
+
+
+TRANSLATOR = LayerTranslator()
 
 SELECTIONS = {
     "features": "resource_type:seed path:models/staging path:models/facts path:models/features",

@@ -34,7 +34,7 @@ def test_the_shipped_seeds_are_sound(seeds: Path) -> None:
             "tier_standards",
             "gold,2",
             "gold,3",
-            "line 4: tier_rank of silver is 3, the ladder of 2000-01-01 needs 2 here",
+            "line 3: tier_rank of gold is 3, the ladder of 2000-01-01 needs 2 here",
         ),
         ("tier_standards", "白银,3,800", "白银,9,800", "minimum_orders_per_month of silver must be below that of gold"),
         (

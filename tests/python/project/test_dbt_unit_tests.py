@@ -19,7 +19,7 @@ def test_every_dbt_unit_test_passes(in_own_warehouse: Settings, monkeypatch) -> 
     # Unit tests take the types of their inputs from relations that exist: empty ones will do.
     list(dbt.build(settings, "relations", AS_OF, ["--exclude", "resource_type:unit_test", "resource_type:test"]))
 
-    list(dbt.build(settings, "units", AS_OF, ["--select", "resource_type:unit_test"]))
+    list(dbt.build(settings, "units", AS_OF, ["--select", "test_type:unit"]))
 
     results = json.loads((target_directory(settings) / "run_results.json").read_text(encoding="utf-8"))["results"]
     assert len(results) > 50
