@@ -116,16 +116,11 @@ def shop(tmp_path_factory: pytest.TempPathFactory):
         os.kill(running.pid, signal.SIGTERM)
 
 
-# They share a warehouse, and the later ones read what the first one published.
-in_the_shop = pytest.mark.xdist_group("shop")
-
-
 def _marts(client: Client) -> dict[str, list[tuple]]:
     names = ("customer_tiers", "customer_features", "tier_distribution", "tier_value_contribution", "tier_migration")
     return {name: sorted(client.query(f"SELECT * FROM tierhouse_marts.{name}").result_rows, key=str) for name in names}
 
 
-@in_the_shop
 def test_a_refresh_killed_before_it_publishes_shows_nothing_and_the_next_one_repairs_it(shop: Shop) -> None:
     days = ["2026-06-29", "2026-06-30"]
     first_order, last_order = (
@@ -177,7 +172,6 @@ def test_a_refresh_killed_before_it_publishes_shows_nothing_and_the_next_one_rep
     assert leftovers == []
 
 
-@in_the_shop
 def test_dbt_build_by_hand_works_beside_the_running_server(shop: Shop, tmp_path: Path) -> None:
     settings = shop.client() and shop.settings
     running = running_server(settings.home)
@@ -207,7 +201,6 @@ def test_dbt_build_by_hand_works_beside_the_running_server(shop: Shop, tmp_path:
     assert done.returncode == 0, done.stdout[-2000:]
 
 
-@in_the_shop
 def test_a_failed_refresh_says_one_line_and_leaves_the_marts(shop: Shop) -> None:
     client = shop.client()
     before = _marts(client)
@@ -229,7 +222,6 @@ def test_a_failed_refresh_says_one_line_and_leaves_the_marts(shop: Shop) -> None
     assert _marts(client) == before
 
 
-@in_the_shop
 def test_an_unreachable_server_is_one_line(shop: Shop) -> None:
     code, _, errors = shop.run("refresh", TIERHOUSE_TARGET="server", CLICKHOUSE_HOST="127.0.0.1", CLICKHOUSE_PORT="9")
     assert code == 1
@@ -237,7 +229,6 @@ def test_an_unreachable_server_is_one_line(shop: Shop) -> None:
     assert "127.0.0.1" in errors
 
 
-@in_the_shop
 def test_a_wrong_password_is_one_line_without_the_password(shop: Shop) -> None:
     running = running_server(shop.settings.home)
     assert running is not None
