@@ -63,6 +63,8 @@ def suites(build: Build) -> list[Suite]:
                     "Refund and complaint rates and variation are not negative.",
                     "ifNull(refund_amount_rate_90d, 0) >= 0 AND ifNull(complaint_rate_90d, 0) >= 0 "
                     "AND ifNull(order_value_cv_180d, 0) >= 0 AND ifNull(order_value_robust_cv_180d, 0) >= 0",
+                    # A line whose discount exceeds its price is landed as it is, and can turn a rate around.
+                    severity="warning",
                 ),
                 *(_share(column, meaning) for column, meaning in _SHARES.items()),
                 rows(
@@ -93,4 +95,6 @@ def suites(build: Build) -> list[Suite]:
 
 
 def _share(column: str, meaning: str) -> Expectation:
-    return rows(f"{column}_in_range", f"The share of {meaning} is between 0 and 1.", f"{column} BETWEEN 0 AND 1")
+    # Recorded, not blocking: lines of negative value exist in real histories and push a share out of its range.
+    description = f"The share of {meaning} is between 0 and 1."
+    return rows(f"{column}_in_range", description, f"{column} BETWEEN 0 AND 1", severity="warning")
