@@ -32,8 +32,10 @@ lint: setup
 bench: setup
 	$(BIN)/python -m benchmarks.run
 
+# Dagster's pages over the same state that `tierhouse refresh` keeps.
 dev: setup
-	$(BIN)/dg dev
+	@$(BIN)/python -c "from orchestration.refresh import dagster_instance; from orchestration.warehouse.settings import Settings; dagster_instance(Settings.from_environment())"
+	DAGSTER_HOME=$${DAGSTER_HOME:-$${TIERHOUSE_HOME:-$(CURDIR)/.tierhouse}/dagster} $(BIN)/dg dev
 
 clean:
 	rm -rf $(VENV) .tierhouse
