@@ -27,6 +27,9 @@ telemetry:
 concurrency:
   runs:
     max_concurrent_runs: 1
+compute_logs:
+  module: dagster._core.storage.noop_compute_log_manager
+  class: NoOpComputeLogManager
 event_log_storage:
   module: orchestration.event_log
   class: OneEngineEventLogStorage

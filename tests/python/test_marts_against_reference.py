@@ -177,17 +177,6 @@ def assert_latest_marts_agree(warehouse: Warehouse, reference: Snapshot, as_of: 
     assert not found, "\n".join([f"{as_of}: {len(found)} differences", *found])
 
 
-def test_a_real_wholesalers_sample_agrees_in_midyear_and_at_the_end(open_warehouse):
-    warehouse, folder = open_warehouse(), SAMPLES / "online_retail"
-    tables = read_folder(folder)
-    warehouse.tierhouse("land", str(folder))
-    midyear, end = date(2011, 6, 30), date(2011, 12, 8)
-    warehouse.tierhouse("refresh", "--as-of", midyear.isoformat())
-    assert_latest_marts_agree(warehouse, compute_snapshot(tables, midyear), midyear)
-    warehouse.tierhouse("refresh", "--as-of", end.isoformat())
-    assert_latest_marts_agree(warehouse, compute_snapshot(tables, end), end)
-
-
 def test_a_hand_made_history_agrees_before_and_after_its_late_corrections(open_warehouse):
     warehouse, folder = open_warehouse(), SAMPLES / "small_distributor"
     tables = read_folder(folder)

@@ -31,5 +31,6 @@ def test_every_dbt_unit_test_passes(in_own_warehouse: Settings, monkeypatch) -> 
 
     assert done.returncode == 0, done.stdout[-3000:]
     results = json.loads((target_directory(settings) / "run_results.json").read_text(encoding="utf-8"))["results"]
-    assert len(results) > 50
-    assert {result["status"] for result in results} == {"pass"}
+    statuses = [result["status"] for result in results if result["unique_id"].startswith("unit_test.")]
+    assert len(statuses) > 50
+    assert set(statuses) == {"pass"}
