@@ -184,8 +184,8 @@ def _print_tiers(as_of: date) -> None:
     settings = ensure_running(Settings.from_environment())
     click.echo(tier_table(connect(settings, autogenerate_session_id=False), settings, as_of))
     click.echo(
-        'Next: tierhouse sql "select customer_id, tier, decision, decision_reason from '
-        f"{settings.database('marts')}.customer_tiers where decision = 'downgraded' limit 10\""
+        f'Next: {sys.argv[0]} sql "select customer_id, tier, decision, decision_reason from '
+        f'{settings.database("marts")}.customer_tiers order by score_rank limit 10"'
     )
 
 
