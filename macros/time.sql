@@ -25,9 +25,11 @@
     toDate('{{ as_of_iso() }}')
 {%- endmacro %}
 
-{# First moment that the snapshot does not know any more: 00:00 of the next day in the business zone. #}
+{# First moment that the snapshot does not know any more: 00:00 of the next day in the business zone. A restatement of a past
+   day counts what became known until a later one; the day itself and its windows stay where they are. #}
 {% macro cutoff() -%}
-    toDateTime64('{{ modules.datetime.date.fromisoformat(as_of_iso()) + modules.datetime.timedelta(days=1) }} 00:00:00', 3, '{{ var("zone") }}')
+    {%- set known_until = (env_var('TIERHOUSE_KNOWN_UNTIL', '') if execute else '') or as_of_iso() -%}
+    toDateTime64('{{ modules.datetime.date.fromisoformat(known_until) + modules.datetime.timedelta(days=1) }} 00:00:00', 3, '{{ var("zone") }}')
 {%- endmacro %}
 
 {# True for business dates in the `days` days that end on the as-of date: (as_of - days, as_of]. #}

@@ -57,6 +57,8 @@ def main() -> None:
     warnings.simplefilter("ignore")
     for library in ("clickhouse_connect", "urllib3"):
         logging.getLogger(library).setLevel(logging.CRITICAL)
+    # A handler of ours keeps libraries from setting up one of theirs.
+    logging.getLogger().addHandler(logging.NullHandler())
 
 
 @main.command()
@@ -98,16 +100,31 @@ def land(directory: Path) -> None:
 )
 @click.option("--from", "start", type=DAY, help="First day of a range to rebuild.")
 @click.option("--to", "end", type=DAY, help="Last day of a range to rebuild.")
+@click.option(
+    "--every",
+    type=click.IntRange(1, 366),
+    default=1,
+    show_default=True,
+    help="Of a range, take each n-th day, back from its end.",
+)
+@click.option(
+    "--restate",
+    is_flag=True,
+    help="Rebuild published days of the range with all that is known now; record what changed.",
+)
 @click.option("--full", is_flag=True, help="Make the facts anew from landing instead of from what changed.")
-def refresh(as_of: date | None, start: date | None, end: date | None, full: bool) -> None:
+def refresh(as_of: date | None, start: date | None, end: date | None, every: int, restate: bool, full: bool) -> None:
     """Bring the warehouse up to a day: facts, features, scores, tiers, checks, marts."""
     from orchestration import refresh as refreshing
 
     started = time.monotonic()
     published = None
-    for published in refreshing.refresh(as_of, start, end, full):
+    for published in refreshing.refresh(as_of, start, end, full, every, restate):
         seconds = time.monotonic() - started
-        click.echo(f"{published.as_of_date}  {published.customer_count:,} customers published, {seconds:.1f} s")
+        done = "tiers decided again"
+        if published.customer_count is not None:
+            done = f"{published.customer_count:,} customers {'restated' if restate else 'published'}"
+        click.echo(f"{published.as_of_date}  {done}, {seconds:.1f} s")
     if published:
         _print_tiers(published.as_of_date)
 

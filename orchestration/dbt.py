@@ -22,13 +22,28 @@ class DbtFailure(Exception):
     """A dbt build with a failed node; the message names the first one, in one line."""
 
 
-def build(settings: Settings, run_id: str, as_of: str, arguments: list[str]) -> Iterator[Mapping[str, Any]]:
+def build(
+    settings: Settings,
+    run_id: str,
+    as_of: str,
+    arguments: list[str],
+    known_until: str = "",
+    carried_build_id: str = "",
+) -> Iterator[Mapping[str, Any]]:
     """Run `dbt build` with `arguments` for one snapshot and yield dbt's structured events as they come.
 
-    Raises DbtFailure when a model or test failed, TierhouseError when the project does not parse. Not for two threads:
-    dbt keeps its state in the process and reads the environment.
+    known_until: ISO date of the last day whose knowledge counts, for a restatement; empty: the as-of date itself.
+    carried_build_id: published build whose measures the snapshot keeps, when only the tiers are decided again.
+    Raises DbtFailure when a model or test failed, TierhouseError when the project does not parse. Not for two threads: dbt
+    keeps its state in the process and reads the environment.
     """
-    os.environ.update(dbt_environment(settings), TIERHOUSE_AS_OF_DATE=as_of, TIERHOUSE_BUILD_ID=run_id)
+    os.environ.update(
+        dbt_environment(settings),
+        TIERHOUSE_AS_OF_DATE=as_of,
+        TIERHOUSE_BUILD_ID=run_id,
+        TIERHOUSE_KNOWN_UNTIL=known_until,
+        TIERHOUSE_CARRIED_BUILD_ID=carried_build_id,
+    )
     from dbt.cli.main import dbtRunner
 
     events: queue.Queue[Any] = queue.Queue()

@@ -29,8 +29,8 @@ def create_refresh_runs(client: Client, settings: Settings) -> None:
     )
 
 
-def start_run(client: Client, settings: Settings, run_id: str, as_of_date: str) -> None:
-    """Write the row of a run that starts, and mark runs that died without an end as killed."""
+def mark_killed(client: Client, settings: Settings) -> None:
+    """Mark runs that died without an end as killed. Only for who holds the writer lock and has not started a run yet."""
     create_refresh_runs(client, settings)
     table = _table(settings)
     client.command(
@@ -38,8 +38,13 @@ def start_run(client: Client, settings: Settings, run_id: str, as_of_date: str) 
         f"'ended without a word; this run repairs it' AS message) FROM {table} AS runs WHERE runs.status = 'running'"
     )
     client.command(f"DELETE FROM {table} WHERE status = 'running'")
+
+
+def start_run(client: Client, settings: Settings, run_id: str, as_of_date: str) -> None:
+    """Write the row of a run that starts."""
+    create_refresh_runs(client, settings)
     client.command(
-        f"INSERT INTO {table} SELECT {{run_id:String}}, {{as_of:Date}}, now64(3), NULL, 'running', NULL, ''",
+        f"INSERT INTO {_table(settings)} SELECT {{run_id:String}}, {{as_of:Date}}, now64(3), NULL, 'running', NULL, ''",
         parameters={"run_id": run_id, "as_of": as_of_date},
     )
 

@@ -12,10 +12,11 @@ from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
-from orchestration import progress
+from orchestration import history, progress
 from orchestration.errors import TierhouseError
 from orchestration.landing import repair
 from orchestration.lock import writer_lock
+from orchestration.operations import mark_killed
 from orchestration.project import PROJECT_DIR, dbt_environment, ensure_manifest
 from orchestration.quality.seeds import check_seeds
 from orchestration.warehouse.client import connect, ensure_running
@@ -40,10 +41,10 @@ event_log_storage:
 
 @dataclass(frozen=True)
 class Published:
-    """One published snapshot: its day and how many customers it holds."""
+    """One published snapshot: its day and how many customers it holds; None where only tiers were decided again."""
 
     as_of_date: date
-    customer_count: int
+    customer_count: int | None
 
 
 def business_days(client: Client, settings: Settings) -> tuple[date, date]:
@@ -89,25 +90,54 @@ def choose_days(
 
 
 def refresh(
-    as_of: date | None = None, start: date | None = None, end: date | None = None, full: bool = False
+    as_of: date | None = None,
+    start: date | None = None,
+    end: date | None = None,
+    full: bool = False,
+    every: int = 1,
+    restate: bool = False,
 ) -> Iterator[Published]:
     """Build and publish the snapshot of each day, oldest first; yields each one when it is published.
 
-    full: make the facts anew from landing, not from what changed. Raises TierhouseError with one line when a step fails;
-    the marts then still show what they showed before.
+    full: make the facts anew from landing, not from what changed. every: of a range, take each n-th day, counted back from
+    its last. restate: rebuild the published days of the range with all that is known by the last complete business day.
+    Later days that are stored are decided again, since a tier follows from the day before. Raises TierhouseError with one
+    line when a step fails; the marts then still show what they showed before.
     """
     settings = ensure_running(Settings.from_environment())
     check_seeds(PROJECT_DIR / "seeds")
     with writer_lock(settings, "tierhouse refresh"):
         client = connect(settings, autogenerate_session_id=False)
         repair(client, settings)
-        days = choose_days(*business_days(client, settings), as_of, start, end)
+        mark_killed(client, settings)
+        first, last = business_days(client, settings)
+        days = choose_days(first, last, as_of, start, end)[::-1][::every][::-1]
         check_seeds(PROJECT_DIR / "seeds", days[0])
         os.environ.update(dbt_environment(settings))
         ensure_manifest(settings)
-        instance = dagster_instance(settings)
-        for position, day in enumerate(days):
-            yield _run(instance, day, full=full and position == 0)
+        if restate:
+            yield from _restate(client, settings, days, known_until=max(first, last - timedelta(days=1)))
+            return
+        if len(days) > 1:
+            history.build_facts(client, settings, days[-1], full)
+            for day in days[:-1]:
+                yield Published(day, history.build_day(client, settings, day))
+        yield _run(dagster_instance(settings), days[-1], full=full and len(days) == 1)
+
+
+def _restate(client: Client, settings: Settings, days: list[date], known_until: date) -> Iterator[Published]:
+    """Rebuild the published ones of `days` with what is known at the end of `known_until`; decide later days again."""
+    published = history.published_days(client, settings)
+    chosen = sorted(set(published) & set(days))
+    if not chosen:
+        stored = f"{published[0]} to {published[-1]}" if published else "none"
+        raise TierhouseError(f"no published day from {days[0]} to {days[-1]} to restate; published: {stored}")
+    history.build_facts(client, settings, chosen[-1])
+    for day in chosen:
+        yield Published(day, history.build_day(client, settings, day, known_until))
+    for day in history.decide_again(client, settings, chosen[-1]):
+        yield Published(day, None)
+    progress.finish()
 
 
 def dagster_instance(settings: Settings) -> Any:

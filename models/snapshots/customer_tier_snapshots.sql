@@ -1,53 +1,116 @@
--- One row per scored customer, as-of date and build: tier, criteria, score and contributions. Marts show published builds.
+-- One row per scored customer, as-of date and build: tier, criteria, score and contributions under the policy in force.
+-- Marts show published builds. When an earlier day was added or restated, the days after it are decided again: their
+-- measures are carried over from the build that is published, only what the tier machine decided is new.
 {{ config(order_by='customer_id') }}
 
+with measured as (
+    {% if is_carried() -%}
+    select
+        * except (
+            build_id, tier, tier_rank, tier_label, earned_tier, previous_tier, tier_since_date, decision, decision_reason,
+            decision_reason_zh, reason_code, up_count, down_count
+        )
+    from {{ this }}
+    where as_of_date = {{ as_of() }} and build_id = {{ carried_build_id() }}
+    {%- else -%}
+    select
+        candidates.as_of_date as as_of_date,
+        candidates.customer_id as customer_id,
+        features.customer_name as customer_name,
+        features.business_type as business_type,
+        features.region_code as region_code,
+        features.city as city,
+        features.account_manager_id as account_manager_id,
+        features.customer_status as customer_status,
+        features.first_order_date as first_order_date,
+        toLowCardinality(candidates.policy) as policy,
+        toLowCardinality(candidates.candidate_rule) as candidate_rule,
+        candidates.required_criteria as required_criteria,
+        toLowCardinality(candidates.candidate_tier) as candidate_tier,
+        candidates.candidate_rank as candidate_rank,
+        toLowCardinality(candidates.frequency_tier) as frequency_tier,
+        toLowCardinality(candidates.order_value_tier) as order_value_tier,
+        toLowCardinality(candidates.lifetime_value_tier) as lifetime_value_tier,
+        toLowCardinality(candidates.score_tier) as score_tier,
+        candidates.orders_per_month as orders_per_month,
+        candidates.average_order_value as average_order_value,
+        cast(candidates.lifetime_value as Decimal(18, 2)) as lifetime_value,
+        candidates.is_lifetime_value_from_revenue as is_lifetime_value_from_revenue,
+        candidates.lifetime_value_top_share as lifetime_value_top_share,
+        candidates.score_top_share as score_top_share,
+        features.days_since_last_order as days_since_last_order,
+        features.order_count_90d as order_count,
+        features.net_amount_90d as net_amount_90d,
+        features.gross_margin_90d as gross_margin_90d,
+        toLowCardinality(scores.scoring_model) as scoring_model,
+        scores.r_score as r_score,
+        scores.f_score as f_score,
+        scores.m_score as m_score,
+        scores.p_score as p_score,
+        scores.r_contribution as r_contribution,
+        scores.f_contribution as f_contribution,
+        scores.m_contribution as m_contribution,
+        scores.p_contribution as p_contribution,
+        scores.total_score as total_score,
+        scores.score_rank as score_rank,
+        toLowCardinality(toString(inputs.standing)) as standing,
+        toLowCardinality(toString(inputs.treatment)) as treatment,
+        inputs.cap_rank as cap_rank,
+        inputs.override_rank as override_rank,
+        inputs.confirm_up_decisions as confirm_up_decisions,
+        inputs.confirm_down_decisions as confirm_down_decisions,
+        gates.closed_gates as closed_gates,
+        overrides.manager_id as override_manager_id,
+        overrides.override_reason as override_reason,
+        overrides.valid_to as override_valid_to,
+        toLowCardinality(configuration.config_version) as config_version
+    from {{ ref('candidate_tiers') }} as candidates
+    inner join {{ ref('scoring_configuration') }} as configuration on candidates.policy = configuration.policy
+    inner join {{ ref('feature_snapshot') }} as features on candidates.customer_id = features.customer_id
+    inner join {{ ref('customer_scores') }} as scores
+        on candidates.customer_id = scores.customer_id and configuration.scoring_model = scores.scoring_model
+    inner join {{ ref('customer_tier_inputs') }} as inputs
+        on candidates.as_of_date = inputs.as_of_date and candidates.policy = inputs.policy
+            and candidates.customer_id = inputs.customer_id
+    left join (
+        select customer_id, arraySort(groupArray(toString(gate))) as closed_gates
+        from {{ ref('closed_gates') }}
+        group by customer_id
+    ) as gates on candidates.customer_id = gates.customer_id
+    left join (
+        select * from {{ ref('tier_overrides') }} where override_status = 'in_force'
+    ) as overrides on candidates.customer_id = overrides.customer_id
+    {%- endif %}
+),
+
+decided as (
+    select
+        measured.*,
+        toLowCardinality(tupleElement(steps[states.tier_rank], 2)) as tier,
+        states.tier_rank as tier_rank,
+        toLowCardinality(tupleElement(steps[states.earned_rank], 2)) as earned_tier,
+        if(
+            states.previous_rank = 0, null, toNullable(tupleElement(steps[states.previous_rank], 2))
+        ) as previous_tier,
+        states.tier_since_date as tier_since_date,
+        states.decision as decision,
+        states.reason_code as reason_code,
+        states.up_count as up_count,
+        states.down_count as down_count,
+        {{ ladder_steps(configured('tier_standards')) }} as steps
+    from measured
+    inner join {{ ref('customer_tier_states') }} as states
+        on measured.policy = states.policy and measured.customer_id = states.customer_id
+            and measured.as_of_date = states.as_of_date
+    where states.as_of_date = {{ as_of() }}
+)
+
 select
-    states.as_of_date as as_of_date,
-    {{ build_id() }} as build_id,
-    states.customer_id as customer_id,
-    features.customer_name as customer_name,
-    features.business_type as business_type,
-    features.region_code as region_code,
-    features.city as city,
-    features.account_manager_id as account_manager_id,
-    features.customer_status as customer_status,
-    states.tier as tier,
-    states.tier_rank as tier_rank,
+    decided.* except (steps, previous_tier),
+    cast(decided.previous_tier as LowCardinality(Nullable(String))) as previous_tier,
     standards.tier_label as tier_label,
-    toLowCardinality(candidates.candidate_tier) as candidate_tier,
-    states.previous_tier as previous_tier,
-    states.tier_since_date as tier_since_date,
-    states.decision as decision,
-    states.decision_reason as decision_reason,
-    states.decision_reason_zh as decision_reason_zh,
-    toLowCardinality(candidates.frequency_tier) as frequency_tier,
-    toLowCardinality(candidates.order_value_tier) as order_value_tier,
-    toLowCardinality(candidates.lifetime_value_tier) as lifetime_value_tier,
-    candidates.orders_per_month as orders_per_month,
-    candidates.average_order_value as average_order_value,
-    cast(candidates.lifetime_value as Decimal(18, 2)) as lifetime_value,
-    candidates.is_lifetime_value_from_revenue as is_lifetime_value_from_revenue,
-    candidates.lifetime_value_top_share as lifetime_value_top_share,
-    features.days_since_last_order as days_since_last_order,
-    features.order_count_90d as order_count,
-    features.net_amount_90d as net_amount_90d,
-    features.gross_margin_90d as gross_margin_90d,
-    toLowCardinality(scores.scoring_model) as scoring_model,
-    scores.r_score as r_score,
-    scores.f_score as f_score,
-    scores.m_score as m_score,
-    scores.p_score as p_score,
-    scores.r_contribution as r_contribution,
-    scores.f_contribution as f_contribution,
-    scores.m_contribution as m_contribution,
-    scores.p_contribution as p_contribution,
-    scores.total_score as total_score,
-    scores.score_rank as score_rank,
-    toLowCardinality(candidates.config_version) as config_version
-from {{ ref('customer_tier_states') }} as states
-inner join {{ ref('candidate_tiers') }} as candidates on states.customer_id = candidates.customer_id
-inner join {{ ref('feature_snapshot') }} as features on states.customer_id = features.customer_id
-inner join {{ ref('customer_scores') }} as scores on states.customer_id = scores.customer_id
-inner join {{ configured('tier_standards') }} as standards on states.tier = standards.tier
-where states.as_of_date = {{ as_of() }}
-    and scores.scoring_model = (select scoring_model from {{ ref('scoring_configuration') }})
+    {{ tier_reason_text('decided', 'en') }} as decision_reason,
+    {{ tier_reason_text('decided', 'zh') }} as decision_reason_zh,
+    {{ build_id() }} as build_id
+from decided
+inner join {{ configured('tier_standards') }} as standards on decided.tier = standards.tier

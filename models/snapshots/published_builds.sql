@@ -6,7 +6,18 @@ select
     as_of_date,
     {{ build_id() }} as build_id,
     any(snapshots.config_version) as config_version,
-    count() as customer_count
+    count() as customer_count,
+    -- Last day whose knowledge counts: the day itself, unless the snapshot was restated.
+    toDate(any({{ cutoff() }}) - interval 1 day, '{{ var("zone") }}') as known_until,
+    {% if is_incremental() -%}
+    (
+        select arrayDistinct(arrayFlatten(groupArray(arrayPushBack(published.replaced_build_ids, published.build_id))))
+        from {{ this }} as published
+        where published.as_of_date = {{ as_of() }} and published.build_id != {{ build_id() }}
+    ) as replaced_build_ids
+    {%- else -%}
+    emptyArrayString() as replaced_build_ids
+    {%- endif %}
 from {{ ref('customer_tier_snapshots') }} as snapshots
 where snapshots.as_of_date = {{ as_of() }} and snapshots.build_id = {{ build_id() }}
 group by as_of_date
@@ -14,3 +25,4 @@ group by as_of_date
 -- depends_on: {{ ref('tier_distribution_snapshots') }}
 -- depends_on: {{ ref('tier_migration_snapshots') }}
 -- depends_on: {{ ref('tier_value_contribution_snapshots') }}
+-- depends_on: {{ ref('tier_revision_log') }}

@@ -17,7 +17,7 @@ from_dates as (
 before as (
     select as_of_date, customer_id, migration_state, net_amount_90d
     from {{ ref('customer_tier_states') }}
-    where as_of_date in (select as_of_date from from_dates)
+    where is_in_force = 1 and as_of_date in (select as_of_date from from_dates)
 ),
 
 after as (
@@ -28,7 +28,7 @@ after as (
         states.net_amount_90d as net_amount_90d
     from {{ ref('customer_tier_states') }} as states
     cross join from_dates
-    where states.as_of_date = {{ as_of() }}
+    where states.is_in_force = 1 and states.as_of_date = {{ as_of() }}
 ),
 
 moves as (

@@ -1,75 +1,70 @@
--- One row per scored customer of the snapshot being built: the tier that each criterion of the standards reaches, and the
--- candidate tier that the policy in force makes of them. Ranks: 1 is the best tier.
-{{ config(order_by='customer_id') }}
+-- One row per policy and scored customer of the snapshot being built: the tier that each criterion of the standards reaches,
+-- and the tier that the policy makes of them, with its thresholds as they are, harder and easier by the policy's band.
+-- Ranks: 1 is the best tier.
+{{ config(order_by='(policy, customer_id)') }}
 
-with ladder as (
+with measured as (
     select
-        arraySort(groupArray((
-            tier_rank, tier, minimum_orders_per_month, minimum_average_order_value, maximum_lifetime_value_top_share,
-            maximum_score_top_share
-        ))) as steps,
-        length(steps) as lowest_rank
-    from {{ configured('tier_standards') }}
-),
-
-measured as (
-    select
-        customer_id,
-        order_count_30d as orders_per_month,
-        average_order_value_90d as average_order_value,
-        toUInt8(gross_margin_to_date is null) as is_lifetime_value_from_revenue,
-        assumeNotNull(coalesce(gross_margin_to_date, net_amount_to_date) + tier_discount_amount_to_date) as lifetime_value
-    from {{ ref('feature_snapshot') }}
+        features.customer_id as customer_id,
+        policies.policy as policy,
+        policies.candidate_rule as candidate_rule,
+        policies.required_criteria as required_criteria,
+        policies.criteria_band as criteria_band,
+        if(policies.percentile_scope = 'region', features.region_code, '') as percentile_group,
+        features.order_count_30d as orders_per_month,
+        features.average_order_value_90d as average_order_value,
+        toUInt8(features.gross_margin_to_date is null) as is_lifetime_value_from_revenue,
+        assumeNotNull(
+            coalesce(features.gross_margin_to_date, features.net_amount_to_date) + features.tier_discount_amount_to_date
+        ) as lifetime_value,
+        scores.total_score as total_score
+    from {{ ref('feature_snapshot') }} as features
+    cross join {{ configured('tier_policy') }} as policies
+    inner join {{ ref('customer_scores') }} as scores
+        on features.customer_id = scores.customer_id and policies.scoring_model = scores.scoring_model
 ),
 
 ranked as (
-    select *, {{ midrank('lifetime_value desc') }} as lifetime_value_top_share from measured
+    select
+        *,
+        {{ midrank('lifetime_value desc', 'policy, percentile_group') }} as lifetime_value_top_share,
+        {{ midrank('total_score desc', 'policy, percentile_group') }} as score_top_share
+    from measured
 ),
 
 criteria as (
     select
-        ranked.customer_id as customer_id,
-        ranked.orders_per_month as orders_per_month,
-        ranked.average_order_value as average_order_value,
-        ranked.lifetime_value as lifetime_value,
-        ranked.is_lifetime_value_from_revenue as is_lifetime_value_from_revenue,
-        ranked.lifetime_value_top_share as lifetime_value_top_share,
-        scores.score_top_share as score_top_share,
-        configuration.policy as policy,
-        configuration.required_criteria as required_criteria,
-        configuration.config_version as config_version,
-        ladder.steps as steps,
-        -- The lowest tier takes everyone, whatever its bounds say.
-        arrayFirst(step -> ranked.orders_per_month >= step.3 or step.1 = lowest_rank, steps) as frequency_step,
-        arrayFirst(step -> coalesce(ranked.average_order_value >= step.4, false) or step.1 = lowest_rank, steps) as order_value_step,
-        arrayFirst(step -> ranked.lifetime_value_top_share <= step.5 or step.1 = lowest_rank, steps) as lifetime_value_step,
-        arrayFirst(step -> scores.score_top_share <= step.6 or step.1 = lowest_rank, steps) as score_step,
-        -- The k-th best criterion: the best tier that at least k criteria reach.
-        arraySort([frequency_step.1, order_value_step.1, lifetime_value_step.1])[required_criteria] as standards_rank
+        ranked.*,
+        {{ ladder_steps(configured('tier_standards')) }} as steps,
+        {% set measures = {
+            'orders_per_month': 'orders_per_month', 'average_order_value': 'average_order_value',
+            'lifetime_value_top_share': 'lifetime_value_top_share', 'score_top_share': 'score_top_share',
+        } -%}
+        {{ criterion_ranks(measures, 'steps', '0') }} as reached,
+        {{ criterion_ranks(measures, 'steps', 'criteria_band') }} as reached_strictly,
+        {{ criterion_ranks(measures, 'steps', '(-criteria_band)') }} as reached_leniently
     from ranked
-    cross join ladder
-    cross join {{ ref('scoring_configuration') }} as configuration
-    inner join {{ ref('customer_scores') }} as scores
-        on ranked.customer_id = scores.customer_id and configuration.scoring_model = scores.scoring_model
 )
 
 select
     {{ as_of() }} as as_of_date,
     customer_id,
+    policy,
+    candidate_rule,
+    required_criteria,
     orders_per_month,
     average_order_value,
     lifetime_value,
     is_lifetime_value_from_revenue,
     lifetime_value_top_share,
     score_top_share,
-    frequency_step.2 as frequency_tier,
-    order_value_step.2 as order_value_tier,
-    lifetime_value_step.2 as lifetime_value_tier,
-    score_step.2 as score_tier,
-    tupleElement(steps[standards_rank], 2) as standards_tier,
-    if(policy = 'score', score_tier, standards_tier) as candidate_tier,
-    toUInt8(if(policy = 'score', score_step.1, standards_rank)) as candidate_tier_rank,
-    policy,
-    required_criteria,
-    config_version
+    tupleElement(steps[reached[1]], 2) as frequency_tier,
+    tupleElement(steps[reached[2]], 2) as order_value_tier,
+    tupleElement(steps[reached[3]], 2) as lifetime_value_tier,
+    tupleElement(steps[reached[4]], 2) as score_tier,
+    tupleElement(steps[candidate_rank], 2) as candidate_tier,
+    {{ policy_rank('reached', 'candidate_rule', 'required_criteria') }} as candidate_rank,
+    {{ policy_rank('reached_strictly', 'candidate_rule', 'required_criteria') }} as strict_rank,
+    {{ policy_rank('reached_leniently', 'candidate_rule', 'required_criteria') }} as lenient_rank,
+    toUInt8(length(steps)) as lowest_rank
 from criteria

@@ -1,68 +1,78 @@
--- One row per scored customer and as-of date: the tier in force, since when, and what the day decided. The tier of a day is
--- its candidate tier; the day is compared with the latest earlier day that is stored.
+-- One row per as-of date, policy and scored customer: the tier in force, the tier earned by the rules, the machine's
+-- counters, and what the day decided. Each day is one step from the latest earlier day that is stored; a replay of
+-- customer_tier_inputs gives the same rows.
 {{ config(
     materialized='incremental',
     incremental_strategy='insert_overwrite',
     partition_by='as_of_date',
-    order_by='customer_id',
+    order_by='(policy, customer_id)',
 ) }}
 
-with previous as (
+-- The parser of the linter does not know names given inside an expression, which tier_transition makes use of.
+-- noqa: disable=all
+{% set state_names = ['earned_rank', 'earned_since_date', 'upgraded_on', 'up_count', 'up_rank', 'down_count', 'down_rank',
+    'tier_rank', 'tier_since_date'] -%}
+{% set input_names = ['is_new', 'is_downgrade_day'] + tier_input_names().replace('\n', '').split(',') -%}
+{% set step_inputs, step_before, inputs, before, after = {}, {}, {}, {}, {} -%}
+{% for name in input_names %}{% do inputs.update({name: 'decided.' ~ name}) %}{% do step_inputs.update({name: 'stepping.' ~ name}) %}{% endfor -%}
+{% for name in state_names -%}
+{% do before.update({name: 'decided.before_' ~ name}) %}{% do step_before.update({name: 'stepping.before_' ~ name}) -%}
+{% do after.update({name: 'decided.stepped.' ~ loop.index}) -%}
+{% endfor -%}
+
+with previous_day as (
+    select max(as_of_date) as previous_date from {{ ref('customer_tier_inputs') }} where as_of_date < {{ as_of() }}
+),
+
+previous as (
     {% if is_incremental() -%}
-    select customer_id, tier, tier_rank, tier_since_date
+    select policy, customer_id, {{ state_names | join(', ') }}
     from {{ this }}
-    where as_of_date = (select max(as_of_date) from {{ this }} where as_of_date < {{ as_of() }})
+    where as_of_date = (select previous_date from previous_day)
     {%- else -%}
-    select toUInt64(0) as customer_id, '' as tier, toUInt8(0) as tier_rank, toDate(0) as tier_since_date where false
+    select
+        '' as policy, toUInt64(0) as customer_id, toUInt8(0) as earned_rank, toDate(0) as earned_since_date,
+        toDate(0) as upgraded_on, toUInt8(0) as up_count, toUInt8(0) as up_rank, toUInt8(0) as down_count,
+        toUInt8(0) as down_rank, toUInt8(0) as tier_rank, toDate(0) as tier_since_date
+    where false
     {%- endif %}
+),
+
+stepping as (
+    select
+        inputs.*,
+        {{ is_downgrade_day('inputs.downgrade_weekdays', '(select previous_date from previous_day)', as_of()) }} as is_downgrade_day,
+        toUInt8(previous.customer_id is null) as is_new,
+        {% for name in state_names -%}
+        ifNull(previous.{{ name }}, {{ 'toDate(0)' if name.endswith('_date') or name.endswith('_on') else 'toUInt8(0)' }}) as before_{{ name }}{{ ',' if not loop.last }}
+        {% endfor %}
+    from {{ ref('customer_tier_inputs') }} as inputs
+    left join previous on inputs.policy = previous.policy and inputs.customer_id = previous.customer_id
+    where inputs.as_of_date = {{ as_of() }}
 ),
 
 decided as (
     select
-        candidates.as_of_date as as_of_date,
-        candidates.customer_id as customer_id,
-        toLowCardinality(candidates.candidate_tier) as tier,
-        candidates.candidate_tier_rank as tier_rank,
-        cast(previous.tier as LowCardinality(Nullable(String))) as previous_tier,
-        if(
-            coalesce(previous.tier = candidates.candidate_tier, false),
-            assumeNotNull(previous.tier_since_date), candidates.as_of_date
-        ) as tier_since_date,
-        toLowCardinality(multiIf(
-            previous.customer_id is null, 'new',
-            previous.tier = candidates.candidate_tier, 'kept',
-            previous.tier_rank > candidates.candidate_tier_rank, 'upgraded',
-            'downgraded'
-        )) as decision,
-        if(
-            candidates.policy = 'score',
-            concat('score in the top ', toString(round(100 * candidates.score_top_share, 1)), ' %: ', candidates.candidate_tier),
-            concat(
-                'orders ', candidates.frequency_tier, ', order value ', candidates.order_value_tier,
-                ', lifetime value ', candidates.lifetime_value_tier, ': ', toString(candidates.required_criteria),
-                ' of 3 reach ', candidates.candidate_tier
-            )
-        ) as decision_reason,
-        if(
-            candidates.policy = 'score',
-            concat('得分位于前 ', toString(round(100 * candidates.score_top_share, 1)), '%：', candidates.candidate_tier),
-            concat(
-                '订单频次 ', candidates.frequency_tier, '，客单价 ', candidates.order_value_tier,
-                '，生命周期价值 ', candidates.lifetime_value_tier, '：3 项中有 ', toString(candidates.required_criteria),
-                ' 项达到 ', candidates.candidate_tier
-            )
-        ) as decision_reason_zh,
-        -- What migration counts: the tier, unless the customer is blocked, closed, or has not ordered for long.
-        multiIf(
-            features.customer_status in ('blocked', 'closed'), 'blocked',
-            features.days_since_last_order > configuration.lapsed_after_days, 'lapsed',
-            candidates.candidate_tier
-        ) as migration_state,
-        features.net_amount_90d as net_amount_90d
-    from {{ ref('candidate_tiers') }} as candidates
-    inner join {{ ref('feature_snapshot') }} as features on candidates.customer_id = features.customer_id
-    cross join {{ ref('scoring_configuration') }} as configuration
-    left join previous on candidates.customer_id = previous.customer_id
+        stepping.*,
+        {{ tier_transition(step_before, step_inputs) }} as stepped
+    from stepping
 )
 
-select * from decided
+select
+    decided.as_of_date as as_of_date,
+    decided.policy as policy,
+    decided.customer_id as customer_id,
+    decided.is_new as is_new,
+    decided.is_downgrade_day as is_downgrade_day,
+    {% for name in state_names -%}
+    decided.stepped.{{ loop.index }} as {{ name }},
+    {% endfor -%}
+    toUInt8(if(decided.is_new = 1, 0, decided.before_tier_rank)) as previous_rank,
+    toLowCardinality({{ tier_decision(before, inputs, after) }}) as decision,
+    toLowCardinality({{ tier_reason(before, inputs, after) }}) as reason_code,
+    toLowCardinality(tupleElement({{ ladder_steps(configured('tier_standards')) }}[tier_rank], 2)) as tier,
+    decided.is_in_force as is_in_force,
+    -- What migration counts: the tier, unless the customer is blocked, closed, or has not ordered for long.
+    toLowCardinality(if(decided.standing in ('blocked', 'lapsed'), toString(decided.standing), tier)) as migration_state,
+    decided.net_amount_90d as net_amount_90d
+from decided

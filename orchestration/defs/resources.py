@@ -10,7 +10,7 @@ from clickhouse_connect.driver.client import Client
 
 from orchestration.landing import repair
 from orchestration.lock import writer_lock
-from orchestration.operations import drop_unpublished_builds, end_run, start_run
+from orchestration.operations import drop_unpublished_builds, end_run, mark_killed, start_run
 from orchestration.warehouse.client import connect, ensure_running
 from orchestration.warehouse.settings import Settings
 
@@ -44,6 +44,7 @@ class RefreshRun(dg.ConfigurableResource):
             return
         with writer_lock(settings, f"tierhouse refresh --as-of {as_of}"):
             repair(client, settings)
+            mark_killed(client, settings)
             start_run(client, settings, run.run_id, as_of)
             try:
                 yield self

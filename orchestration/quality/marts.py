@@ -37,7 +37,7 @@ def suites(client: Client, build: Build) -> list[Suite]:
             whole(
                 "customers_of_the_features",
                 "Every customer with features has a tier, and nobody else.",
-                f"count() = (SELECT count() FROM {build.table('features', 'feature_snapshot')})",
+                f"count() = (SELECT count() FROM {snapshots['customer_feature_snapshots']})",
             ),
             whole(
                 "base_did_not_collapse",
@@ -71,8 +71,8 @@ def suites(client: Client, build: Build) -> list[Suite]:
             ),
             rows(
                 "decision_known",
-                "The day's decision is new, kept, upgraded or downgraded.",
-                "decision IN ('new', 'kept', 'upgraded', 'downgraded')",
+                "The day's decision is one that the tier machine makes.",
+                "decision IN ('new', 'kept', 'upgraded', 'downgraded', 'held', 'overridden', 'capped')",
             ),
             whole(
                 "one_configuration",

@@ -19,8 +19,27 @@ _CHOICES = {
     ("scoring_models", "normalisation"): {"ratio_to_max", "midrank"},
     ("scoring_models", "monetary_input"): {"average_order_value", "net_amount"},
     ("scoring_models", "recency_form"): {"inverse", "half_life"},
-    ("tier_policy", "policy"): {"standards", "score"},
+    ("tier_policy", "is_in_force"): {"0", "1"},
+    ("tier_policy", "candidate_rule"): {"standards", "score"},
     ("tier_policy", "required_criteria"): {"1", "2", "3"},
+    ("tier_policy", "percentile_scope"): {"base", "region"},
+    ("tier_policy", "new_customer_treatment"): {"decide", "follow", "protect", "lowest"},
+    ("tier_policy", "lapsed_treatment"): {"decide", "lowest", "freeze"},
+    ("tier_policy", "blocked_treatment"): {"freeze", "lowest"},
+    ("tier_gates", "measure"): {"overdue_days_max", "overdue_amount", "complaint_count_90d", "has_risk_flag"},
+    ("tier_benefits", "may_try_new_products"): {"0", "1"},
+}
+# Whole numbers and shares of the policy with their bounds.
+_RANGES: dict[str, tuple[int, int | Decimal]] = {
+    "criteria_band": (0, Decimal("0.99")),
+    "confirm_up_decisions": (1, 250),
+    "confirm_down_decisions": (1, 250),
+    "maximum_steps_down": (1, 250),
+    "minimum_dwell_days": (0, 3660),
+    "grace_days_after_upgrade": (0, 3660),
+    "new_customer_days": (0, 3660),
+    "lapsed_after_days": (1, 3660),
+    "override_days_without_end": (1, 3660),
 }
 _MINIMUMS = ["minimum_orders_per_month", "minimum_average_order_value"]
 _MAXIMUMS = ["maximum_lifetime_value_top_share", "maximum_score_top_share"]
@@ -35,7 +54,7 @@ def check_seeds(directory: Path, as_of: date | None = None) -> None:
     """
     seeds = {
         name: _read(directory / f"{name}.csv")
-        for name in (*_COMPONENTS, "scoring_models", "tier_standards", "tier_policy")
+        for name in (*_COMPONENTS, "scoring_models", "tier_standards", "tier_policy", "tier_gates", "tier_benefits")
     }
     for (name, column), choices in _CHOICES.items():
         for line, row in seeds[name]:
@@ -44,7 +63,10 @@ def check_seeds(directory: Path, as_of: date | None = None) -> None:
     for name, (column, parts) in _COMPONENTS.items():
         _check_weights(name, column, parts, seeds[name])
     _check_ladder(seeds["tier_standards"])
-    _check_unique("tier_policy", [], seeds["tier_policy"])
+    _check_policies(seeds["tier_policy"])
+    _check_unique("tier_gates", ["gate"], seeds["tier_gates"])
+    _check_tier_names("tier_gates", "best_tier", seeds)
+    _check_benefits(seeds)
     _check_unique("scoring_models", ["scoring_model"], seeds["scoring_models"])
     _check_models(seeds)
     for name, rows in seeds.items():
@@ -141,6 +163,58 @@ def _check_ladder(rows: list[tuple[int, Row]]) -> None:
                     line,
                     f"{column} of the lowest tier {lowest['tier']} must be {bound}, or some customers fall into a gap",
                 )
+
+
+def _check_policies(rows: list[tuple[int, Row]]) -> None:
+    name = "tier_policy"
+    _check_unique(name, ["policy"], rows)
+    for valid_from, version in _versions(rows).items():
+        in_force = [line for line, row in version if row["is_in_force"] == "1"]
+        if len(in_force) != 1:
+            _fail(name, version[-1][0], f"version {valid_from} has {len(in_force)} policies in force, must have 1")
+        for line, row in version:
+            for column, (low, high) in _RANGES.items():
+                number = _number(name, line, row, column)
+                if not low <= number <= high or (column != "criteria_band" and number != int(number)):
+                    _fail(name, line, f"{column} is `{row[column]}`, must be a number from {low} to {high}")
+            days = (row.get("downgrade_weekdays") or "").split(",")
+            if not set(days) <= set("1234567"):
+                _fail(
+                    name,
+                    line,
+                    f"downgrade_weekdays is `{row.get('downgrade_weekdays')}`, must be days like 1 or 1,4 (1 = Monday)",
+                )
+
+
+def _check_tier_names(name: str, column: str, seeds: dict[str, list[tuple[int, Row]]]) -> None:
+    """Every tier that a row names is in every version of the ladder that it meets."""
+    ladders = _versions(seeds["tier_standards"])
+    versions = sorted(_versions(seeds[name]))
+    for line, row in seeds[name]:
+        ends = min((version for version in versions if version > row["valid_from"]), default="9999-12-31")
+        met = [date for date in ladders if row["valid_from"] < date < ends]
+        met += [max(date for date in ladders if date <= row["valid_from"])] if min(ladders) <= row["valid_from"] else []
+        for ladder in met:
+            if row[column] not in {step["tier"] for _, step in ladders[ladder]}:
+                _fail(name, line, f"{column} `{row[column]}` is not a tier of the standards of {ladder}")
+
+
+def _check_benefits(seeds: dict[str, list[tuple[int, Row]]]) -> None:
+    name = "tier_benefits"
+    _check_unique(name, ["tier"], seeds[name])
+    _check_tier_names(name, "tier", seeds)
+    ladders = _versions(seeds["tier_standards"])
+    for valid_from, version in _versions(seeds[name]).items():
+        for line, row in version:
+            if not 0 <= _number(name, line, row, "discount_rate") < 1:
+                _fail(name, line, f"discount_rate is `{row['discount_rate']}`, must be a share from 0 to below 1")
+            _number(name, line, row, "delivery_priority")
+        dates = [date for date in ladders if date <= valid_from]
+        missing = (
+            {step["tier"] for _, step in ladders[max(dates)]} - {row["tier"] for _, row in version} if dates else set()
+        )
+        if missing:
+            _fail(name, version[-1][0], f"version {valid_from} has no row for {', '.join(sorted(missing))}")
 
 
 def _check_models(seeds: dict[str, list[tuple[int, Row]]]) -> None:

@@ -16,7 +16,7 @@ with moves as (
 states as (
     select as_of_date, count() as customer_count
     from {{ ref('customer_tier_states') }}
-    where as_of_date = {{ as_of() }} or as_of_date in (select from_date from moves)
+    where is_in_force = 1 and (as_of_date = {{ as_of() }} or as_of_date in (select from_date from moves))
     group by as_of_date
 )
 

@@ -21,7 +21,7 @@ with totals as (
 states as (
     select count() as customer_count, sum(net_amount_90d) as net_amount
     from {{ ref('customer_tier_states') }}
-    where as_of_date = {{ as_of() }}
+    where is_in_force = 1 and as_of_date = {{ as_of() }}
 )
 
 select totals.*

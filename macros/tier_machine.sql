@@ -1,0 +1,215 @@
+{# The tier machine: rules in docs/state_machine.md. `tier_transition` is the only place where a tier changes; the daily model
+   applies it to the state of the day before, `replayed_states` to whole histories. Arguments `state`, `inputs`, `before` and
+   `after` map a name to a SQL expression, so the same text serves columns and elements of tuples. Nothing here needs dbt. #}
+
+{# The state after a day, as a tuple: earned_rank, earned_since_date, upgraded_on, up_count, up_rank, down_count, down_rank,
+   tier_rank, tier_since_date. The names given to its parts (machine_...) are visible where the macro is used. #}
+{% macro tier_transition(state, inputs) -%}
+    tuple(
+        {# Cut off at the lowest rank, for a ladder that has become shorter. -#}
+        toUInt8(multiIf(
+            ({{ inputs.is_new }}) = 1, if({{ inputs.treatment }} = 'lowest', {{ inputs.lowest_rank }}, {{ inputs.candidate_rank }}),
+            {{ inputs.treatment }} = 'freeze', least({{ state.earned_rank }}, {{ inputs.lowest_rank }}),
+            {{ inputs.treatment }} = 'lowest', {{ inputs.lowest_rank }},
+            {{ inputs.treatment }} = 'follow', {{ inputs.candidate_rank }},
+            (
+                (({{ inputs.strict_rank }} < {{ state.earned_rank }}) as machine_is_above)
+                and (least({{ state.up_count }} + 1, 250) as machine_up_count) >= {{ inputs.confirm_up_decisions }}
+            ),
+            (greatest({{ state.up_rank }}, {{ inputs.strict_rank }}) as machine_up_rank),
+            (
+                (({{ inputs.treatment }} = 'decide' and {{ inputs.lenient_rank }} > {{ state.earned_rank }}) as machine_is_below)
+                and {{ inputs.is_downgrade_day }} = 1
+                and (least({{ state.down_count }} + 1, 250) as machine_down_count) >= {{ inputs.confirm_down_decisions }}
+                and {{ inputs.as_of_date }} - {{ state.earned_since_date }} >= {{ inputs.minimum_dwell_days }}
+                and {{ inputs.as_of_date }} - {{ state.upgraded_on }} >= {{ inputs.grace_days_after_upgrade }}
+            ),
+            least(
+                (
+                    if({{ state.down_rank }} = 0, {{ inputs.lenient_rank }}, least({{ state.down_rank }}, {{ inputs.lenient_rank }}))
+                    as machine_down_rank
+                ),
+                {{ state.earned_rank }} + {{ inputs.maximum_steps_down }}
+            ),
+            least({{ state.earned_rank }}, {{ inputs.lowest_rank }})
+        )) as machine_earned_rank,
+        if(
+            (({{ inputs.is_new }}) = 1 or machine_earned_rank != {{ state.earned_rank }}) as machine_is_changed,
+            {{ inputs.as_of_date }}, {{ state.earned_since_date }}
+        ),
+        multiIf(
+            ({{ inputs.is_new }}) = 1, toDate(0),
+            machine_earned_rank < {{ state.earned_rank }}, {{ inputs.as_of_date }},
+            {{ state.upgraded_on }}
+        ),
+        {# Counters: nothing counts after a change or without a decision, everything stays under `freeze`. -#}
+        {% for counter in ['up_count', 'up_rank'] -%}
+        toUInt8(multiIf(
+            machine_is_changed, 0,
+            {{ inputs.treatment }} = 'freeze', {{ state[counter] }},
+            {{ inputs.treatment }} in ('decide', 'protect') and machine_is_above, machine_{{ counter }},
+            0
+        )),
+        {% endfor -%}
+        {% for counter in ['down_count', 'down_rank'] -%}
+        toUInt8(multiIf(
+            machine_is_changed, 0,
+            {{ inputs.treatment }} = 'freeze', {{ state[counter] }},
+            {{ inputs.treatment }} != 'decide', 0,
+            {{ inputs.is_downgrade_day }} = 0, {{ state[counter] }},
+            machine_is_below, machine_{{ counter }},
+            0
+        )),
+        {% endfor -%}
+        toUInt8(if(
+            {{ inputs.override_rank }} > 0, {{ inputs.override_rank }}, greatest(machine_earned_rank, {{ inputs.cap_rank }})
+        )) as machine_tier_rank,
+        if(
+            ({{ inputs.is_new }}) = 0 and machine_tier_rank = {{ state.tier_rank }},
+            {{ state.tier_since_date }}, {{ inputs.as_of_date }}
+        )
+    )
+{%- endmacro %}
+
+{# What the day decided, seen from outside. #}
+{% macro tier_decision(before, inputs, after) -%}
+    multiIf(
+        {{ inputs.override_rank }} > 0, 'overridden',
+        {{ inputs.is_new }} = 1, 'new',
+        {{ inputs.cap_rank }} > {{ after.earned_rank }}, 'capped',
+        {{ after.tier_rank }} < {{ before.tier_rank }}, 'upgraded',
+        {{ after.tier_rank }} > {{ before.tier_rank }}, 'downgraded',
+        {{ inputs.candidate_rank }} != {{ after.tier_rank }}, 'held',
+        'kept'
+    )
+{%- endmacro %}
+
+{# Why, as a code. #}
+{% macro tier_reason(before, inputs, after) -%}
+    multiIf(
+        {{ inputs.override_rank }} > 0, 'override',
+        {{ inputs.is_new }} = 1, 'first_seen',
+        {{ inputs.cap_rank }} > {{ after.earned_rank }}, 'gate',
+        {{ after.tier_rank }} != {{ before.tier_rank }} and {{ after.earned_rank }} = {{ before.earned_rank }},
+        'gate_or_override_ended',
+        {{ inputs.treatment }} != 'decide' and {{ inputs.standing }} != 'active' and (
+            {{ after.earned_rank }} != {{ before.earned_rank }} or {{ inputs.candidate_rank }} != {{ after.earned_rank }}
+        ),
+        multiIf({{ inputs.standing }} = 'new', 'new_customer', {{ inputs.standing }} = 'lapsed', 'lapsed', 'blocked'),
+        {{ after.earned_rank }} < {{ before.earned_rank }}, 'confirmed_up',
+        {{ after.earned_rank }} > {{ before.earned_rank }}, 'confirmed_down',
+        {{ after.up_count }} > 0, 'waiting_up',
+        {{ inputs.lenient_rank }} > {{ after.earned_rank }} and {{ after.down_count }} >= {{ inputs.confirm_down_decisions }}
+        and {{ inputs.as_of_date }} - {{ after.upgraded_on }} < {{ inputs.grace_days_after_upgrade }},
+        'grace',
+        {{ inputs.lenient_rank }} > {{ after.earned_rank }} and {{ after.down_count }} >= {{ inputs.confirm_down_decisions }}
+        and {{ inputs.as_of_date }} - {{ after.earned_since_date }} < {{ inputs.minimum_dwell_days }},
+        'dwell',
+        {{ after.down_count }} > 0 or {{ inputs.lenient_rank }} > {{ after.earned_rank }}, 'waiting_down',
+        {{ inputs.candidate_rank }} != {{ after.earned_rank }}, 'within_band',
+        'criteria_met'
+    )
+{%- endmacro %}
+
+{# 1 when one of the weekdays in the bit mask `weekdays` (bit 0 = Monday) falls into (previous_date, as_of_date]; 0 without a day
+   before (1970-01-01). #}
+{% macro is_downgrade_day(weekdays, previous_date, as_of_date) -%}
+    toUInt8(arrayExists(
+        back -> bitTest({{ weekdays }}, toDayOfWeek({{ as_of_date }} - back) - 1),
+        if({{ previous_date }} = toDate(0), [], range(toUInt64(least({{ as_of_date }} - {{ previous_date }}, 7))))
+    ))
+{%- endmacro %}
+
+{# Names of the inputs that a stored day holds for the machine, beside customer_id and policy. #}
+{% macro tier_input_names() -%}
+as_of_date,candidate_rank,strict_rank,lenient_rank,standing,treatment,cap_rank,override_rank,lowest_rank,confirm_up_decisions,
+confirm_down_decisions,maximum_steps_down,minimum_dwell_days,grace_days_after_upgrade,downgrade_weekdays
+{%- endmacro %}
+
+{# A whole history at once, for a FROM clause: one row per row of `relation`, which has customer_id, policy and the inputs of
+   tier_input_names(), with is_new, is_downgrade_day, the state after the day, the tier before it, decision and reason. #}
+{% macro replayed_states(relation) -%}
+    {%- set names = tier_input_names().replace('\n', '').split(',') -%}
+    {%- set state_names = ['earned_rank', 'earned_since_date', 'upgraded_on', 'up_count', 'up_rank', 'down_count', 'down_rank',
+        'tier_rank', 'tier_since_date'] -%}
+    {%- set fold_inputs = {'is_new': 'x.' ~ (names | length + 2), 'is_downgrade_day': 'x.' ~ (names | length + 1)} -%}
+    {%- set row_inputs = {'is_new': 'is_new', 'is_downgrade_day': 'is_downgrade_day'} -%}
+    {%- for name in names -%}
+        {%- do fold_inputs.update({name: 'x.' ~ loop.index}) -%}
+        {%- do row_inputs.update({name: name}) -%}
+    {%- endfor -%}
+    {%- set fold_state, before, after = {}, {}, {} -%}
+    {%- for name in state_names -%}
+        {%- do fold_state.update({name: 'a.1.' ~ loop.index}) -%}
+        {%- do before.update({name: 'state_before.' ~ loop.index}) -%}
+        {%- do after.update({name: name}) -%}
+    {%- endfor -%}
+    {%- set nothing = 'tuple(toUInt8(0), toDate(0), toDate(0), toUInt8(0), toUInt8(0), toUInt8(0), toUInt8(0), toUInt8(0), toDate(0))' -%}
+    (
+        with replay_days as (
+            select
+                policy,
+                as_of_date,
+                previous_date,
+                {{ is_downgrade_day('downgrade_weekdays', 'previous_date', 'as_of_date') }} as is_downgrade_day
+            from (
+                select
+                    policy,
+                    as_of_date,
+                    any(downgrade_weekdays) as downgrade_weekdays,
+                    max(as_of_date) over (
+                        order by as_of_date range between unbounded preceding and 1 preceding
+                    ) as previous_date
+                from {{ relation }}
+                group by policy, as_of_date
+            )
+        ),
+
+        replay_histories as (
+            select
+                policy,
+                customer_id,
+                arraySort(x -> x.1, groupArray(({% for name in names %}{{ name }}, {% endfor %}is_downgrade_day, previous_date))) as stored,
+                arrayMap(
+                    (x, earlier) -> ({% for name in names %}x.{{ loop.index }}, {% endfor %}x.{{ names | length + 1 }}, toUInt8(x.{{ names | length + 2 }} != earlier)),
+                    -- The first day of a customer is new, whatever day was stored before it.
+                    stored, arrayPushFront(arrayPopBack(stored.1), toDate('2149-06-06'))
+                ) as days,
+                arrayFold(
+                    (a, x) -> ({{ tier_transition(fold_state, fold_inputs) }} as next, arrayPushBack(a.2, next)),
+                    days, ({{ nothing }}, arrayResize([{{ nothing }}], 0))
+                ).2 as states
+            from {{ relation }} as relation
+            inner join replay_days using (policy, as_of_date)
+            group by policy, customer_id
+            -- Else the aggregation hands out hundreds of small blocks, and the fold costs four times as much.
+            settings group_by_two_level_threshold = 0, group_by_two_level_threshold_bytes = 0
+        ),
+
+        replayed as (
+            select
+                policy,
+                customer_id,
+                {% for name in names -%}
+                x.{{ loop.index }} as {{ name }},
+                {% endfor -%}
+                x.{{ names | length + 1 }} as is_downgrade_day,
+                x.{{ names | length + 2 }} as is_new,
+                {% for name in state_names -%}
+                state_after.{{ loop.index }} as {{ name }},
+                {% endfor -%}
+                state_before,
+                state_before.8 as previous_rank
+            from replay_histories
+            array join
+                days as x, states as state_after, arrayPushFront(arrayPopBack(states), {{ nothing }}) as state_before
+        )
+
+        select
+            * except (state_before, previous_rank),
+            if(is_new = 1, 0, previous_rank) as previous_rank,
+            {{ tier_decision(before, row_inputs, after) }} as decision,
+            {{ tier_reason(before, row_inputs, after) }} as reason_code
+        from replayed
+    )
+{%- endmacro %}
