@@ -20,3 +20,18 @@
 {% macro is_restated() -%}
     {{ return(execute and env_var('TIERHOUSE_KNOWN_UNTIL', '') not in ('', as_of_iso())) }}
 {%- endmacro %}
+
+{# Rows of the build that the marts show of the day until now; false where nothing was ever published. For a model that is made
+   before published_builds, and so cannot have it as a parent. #}
+{% macro is_published_so_far() -%}
+    {%- if execute -%}
+        {%- set builds = adapter.get_relation(
+            database=none, schema=target.schema ~ '_snapshots', identifier='published_builds'
+        ) -%}
+    {%- endif -%}
+    {%- if builds -%}
+        (as_of_date, build_id) in (select as_of_date, build_id from {{ builds }})
+    {%- else -%}
+        false
+    {%- endif -%}
+{%- endmacro %}

@@ -2,6 +2,16 @@
 -- snapshot: before it every mart shows the build before, after it every mart shows the new one.
 {{ config(order_by='as_of_date', partition_by='as_of_date') }}
 
+with replaced as (
+    {% if is_incremental() -%}
+    select arrayDistinct(arrayFlatten(groupArray(arrayPushBack(published.replaced_build_ids, published.build_id)))) as build_ids
+    from {{ this }} as published
+    where published.as_of_date = {{ as_of() }} and published.build_id != {{ build_id() }}
+    {%- else -%}
+    select emptyArrayString() as build_ids
+    {%- endif %}
+)
+
 select
     as_of_date,
     {{ build_id() }} as build_id,
@@ -9,15 +19,7 @@ select
     count() as customer_count,
     -- Last day whose knowledge counts: the day itself, unless the snapshot was restated.
     toDate(any({{ cutoff() }}) - interval 1 day, '{{ var("zone") }}') as known_until,
-    {% if is_incremental() -%}
-    (
-        select arrayDistinct(arrayFlatten(groupArray(arrayPushBack(published.replaced_build_ids, published.build_id))))
-        from {{ this }} as published
-        where published.as_of_date = {{ as_of() }} and published.build_id != {{ build_id() }}
-    ) as replaced_build_ids
-    {%- else -%}
-    emptyArrayString() as replaced_build_ids
-    {%- endif %}
+    (select build_ids from replaced) as replaced_build_ids
 from {{ ref('customer_tier_snapshots') }} as snapshots
 where snapshots.as_of_date = {{ as_of() }} and snapshots.build_id = {{ build_id() }}
 group by as_of_date

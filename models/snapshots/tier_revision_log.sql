@@ -2,32 +2,16 @@
 -- now. A build that replaces none, or changes nothing, has no row. Rows stay when the build is replaced in its turn.
 {{ config(order_by='customer_id') }}
 
-{% set shown = {
-    'tier': 'LowCardinality(Nullable(String))', 'candidate_tier': 'LowCardinality(Nullable(String))',
-    'net_amount_90d': 'Nullable(Decimal(18, 2))', 'lifetime_value': 'Nullable(Decimal(18, 2))',
-} -%}
-{% set published = adapter.get_relation(
-    database=none, schema=target.schema ~ '_snapshots', identifier='published_builds'
-) if execute else none -%}
-
 with after as (
-    select customer_id, {{ shown.keys() | join(', ') }}
+    select customer_id, tier, candidate_tier, net_amount_90d, lifetime_value
     from {{ ref('customer_tier_snapshots') }}
     where as_of_date = {{ as_of() }} and build_id = {{ build_id() }}
 ),
 
 before as (
-    select customer_id, build_id, {{ shown.keys() | join(', ') }}
+    select customer_id, build_id, tier, candidate_tier, net_amount_90d, lifetime_value
     from {{ ref('customer_tier_snapshots') }}
-    where as_of_date = {{ as_of() }}
-    {% if published -%}
-        and build_id in (
-            select published.build_id from {{ published }} as published
-            where published.as_of_date = {{ as_of() }} and published.build_id != {{ build_id() }}
-        )
-    {%- else -%}
-        and false
-    {%- endif %}
+    where as_of_date = {{ as_of() }} and build_id != {{ build_id() }} and {{ is_published_so_far() }}
 )
 
 select
@@ -36,16 +20,19 @@ select
     assumeNotNull(coalesce(after.customer_id, before.customer_id)) as customer_id,
     toLowCardinality('{{ 'restated' if is_restated() else 'decided_again' if is_carried() else 'rebuilt' }}') as cause,
     toTimeZone({{ cutoff() }}, 'UTC') as known_before,
-    {% for column, type in shown.items() -%}
-    cast(before.{{ column }} as {{ type }}) as {{ column }}_before,
-    cast(after.{{ column }} as {{ type }}) as {{ column }}_after{{ ',' if not loop.last }}
-    {% endfor %}
+    cast(before.tier as LowCardinality(Nullable(String))) as tier_before,
+    cast(after.tier as LowCardinality(Nullable(String))) as tier_after,
+    cast(before.candidate_tier as LowCardinality(Nullable(String))) as candidate_tier_before,
+    cast(after.candidate_tier as LowCardinality(Nullable(String))) as candidate_tier_after,
+    cast(before.net_amount_90d as Nullable(Decimal(18, 2))) as net_amount_90d_before,
+    cast(after.net_amount_90d as Nullable(Decimal(18, 2))) as net_amount_90d_after,
+    cast(before.lifetime_value as Nullable(Decimal(18, 2))) as lifetime_value_before,
+    cast(after.lifetime_value as Nullable(Decimal(18, 2))) as lifetime_value_after
 from after
 full outer join before on after.customer_id = before.customer_id
 where (select count() from before) > 0
     and (
         after.customer_id is null or before.customer_id is null
-        {% for column in shown -%}
-        or after.{{ column }} != before.{{ column }}
-        {% endfor -%}
+        or (after.tier, after.candidate_tier) != (before.tier, before.candidate_tier)
+        or (after.net_amount_90d, after.lifetime_value) != (before.net_amount_90d, before.lifetime_value)
     )
