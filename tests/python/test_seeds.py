@@ -51,12 +51,26 @@ def test_the_shipped_seeds_are_sound(seeds: Path) -> None:
         ),
         (
             "tier_policy",
-            "standards,ratio_to_max",
-            "standards,neural",
+            "1,standards,ratio_to_max",
+            "1,standards,neural",
             "scoring_model `neural` is not in scoring_models",
         ),
         ("tier_policy", "ratio_to_max,2", "ratio_to_max,4", "required_criteria is `4`, must be one of 1, 2, 3"),
-        ("tier_policy", "standards,", "mood,", "policy is `mood`, must be one of score, standards"),
+        (
+            "tier_policy",
+            "standards,1,standards",
+            "standards,1,mood",
+            "candidate_rule is `mood`, must be one of score, standards",
+        ),
+        ("tier_policy", "score,0", "score,1", "version 2000-01-01 has 2 policies in force, must have 1"),
+        ("tier_policy", "base,", "city,", "percentile_scope is `city`, must be one of base, region"),
+        ("tier_policy", ",protect,", ",hide,", "new_customer_treatment is `hide`, must be one of"),
+        ("tier_policy", "28,28,1,", "28,28,8,", "downgrade_weekdays is `8`, must be days like 1 or 1,4 (1 = Monday)"),
+        ("tier_policy", "base,0.10,", "base,1.10,", "criteria_band is `1.10`, must be a number from 0 to 0.99"),
+        ("tier_gates", "15,gold", "15,platinum", "best_tier `platinum` is not a tier of the standards of 2000-01-01"),
+        ("tier_gates", "overdue_days_max,15", "mood,15", "measure is `mood`, must be one of"),
+        ("tier_benefits", "diamond,0.03", "diamond,3", "discount_rate is `3`, must be a share from 0 to below 1"),
+        ("tier_benefits", "bronze,0.00", "gold,0.00", "second row for 2000-01-01 gold"),
         ("scoring_models", "midrank,midrank", "midrank,zscore", "normalisation is `zscore`"),
     ],
 )
@@ -74,7 +88,9 @@ def test_a_broken_row_is_named_with_its_fault(seeds: Path, seed: str, before: st
 
 def test_two_policies_of_one_day_are_refused(seeds: Path) -> None:
     path = seeds / "tier_policy.csv"
-    path.write_text(path.read_text(encoding="utf-8") + "2000-01-01,score,midrank,2,90,again\n", encoding="utf-8")
+    path.write_text(
+        path.read_text(encoding="utf-8") + path.read_text(encoding="utf-8").splitlines()[-1] + "\n", encoding="utf-8"
+    )
 
     with pytest.raises(TierhouseError, match="second row for 2000-01-01"):
         check_seeds(seeds)
