@@ -28,3 +28,6 @@ group by as_of_date
 -- depends_on: {{ ref('tier_migration_snapshots') }}
 -- depends_on: {{ ref('tier_value_contribution_snapshots') }}
 -- depends_on: {{ ref('tier_revision_log') }}
+-- depends_on: {{ ref('tier_benefit_snapshots') }}
+-- depends_on: {{ ref('tier_stability_snapshots') }}
+-- depends_on: {{ ref('tier_policy_frontier_snapshots') }}

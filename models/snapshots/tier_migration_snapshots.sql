@@ -1,17 +1,26 @@
 -- One row per pair of dates, build, tier left and tier reached. The later date is the as-of date; the earlier ones are
--- the stored day before it and the days 7, 30 and 90 days earlier, where stored. Customers who are blocked or closed, and
--- those without an order for long, are in the states `blocked` and `lapsed`; who was not there yet comes from `new`.
+-- the stored day before it, and a week, a month and a quarter earlier. Customers who are blocked or closed, and those
+-- without an order for long, are in the states `blocked` and `lapsed`; who was not there yet comes from `new`.
 {{ config(order_by='(from_date, from_tier, to_tier)') }}
 
 with stored as (
     select distinct as_of_date from {{ ref('customer_tier_states') }} where as_of_date < {{ as_of() }}
 ),
 
+-- Where the very day is not stored, the latest of the seven days that end on it stands in.
 from_dates as (
-    select as_of_date
+    select
+        as_of_date,
+        toUInt8(ifNull(as_of_date = (select max(as_of_date) from stored), false)) as is_over_day,
+        {% for period, date in {
+            'week': as_of() ~ ' - 7', 'month': 'addMonths(' ~ as_of() ~ ', -1)', 'quarter': 'addMonths(' ~ as_of() ~ ', -3)',
+        }.items() -%}
+        toUInt8(ifNull(as_of_date = (
+            select max(as_of_date) from stored where as_of_date > {{ date }} - 7 and as_of_date <= {{ date }}
+        ), false)) as is_over_{{ period }}{{ ',' if not loop.last }}
+        {% endfor %}
     from stored
-    where as_of_date in ({{ as_of() }} - 7, {{ as_of() }} - 30, {{ as_of() }} - 90)
-        or as_of_date = (select max(as_of_date) from stored)
+    where is_over_day + is_over_week + is_over_month + is_over_quarter > 0
 ),
 
 before as (
@@ -52,11 +61,16 @@ select
     {{ as_of() }} as as_of_date,
     {{ as_of() }} as to_date,
     {{ build_id() }} as build_id,
+    from_dates.is_over_day as is_over_day,
+    from_dates.is_over_week as is_over_week,
+    from_dates.is_over_month as is_over_month,
+    from_dates.is_over_quarter as is_over_quarter,
     toLowCardinality(assumeNotNull(counts.from_tier)) as from_tier,
     toLowCardinality(assumeNotNull(counts.to_tier)) as to_tier,
     counts.customer_count as customer_count,
     {{ ratio(
         'counts.customer_count', 'sum(counts.customer_count) over (partition by counts.from_date, counts.from_tier)'
     ) }} as share_of_from,
-    cast(assumeNotNull(net_amount) as Decimal(18, 2)) as net_amount_90d
+    cast(assumeNotNull(counts.net_amount) as Decimal(18, 2)) as net_amount_90d
 from counts
+inner join from_dates on counts.from_date = from_dates.as_of_date

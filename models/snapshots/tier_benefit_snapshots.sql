@@ -1,0 +1,16 @@
+-- One row per as-of date, build and tier: what the tier entitles to, and since when these terms hold.
+{{ config(order_by='tier') }}
+
+select
+    {{ as_of() }} as as_of_date,
+    {{ build_id() }} as build_id,
+    toLowCardinality(benefits.tier) as tier,
+    benefits.discount_rate as discount_rate,
+    benefits.delivery_priority as delivery_priority,
+    toLowCardinality(benefits.support_channel) as support_channel,
+    benefits.may_try_new_products as may_try_new_products,
+    benefits.valid_from as terms_valid_from,
+    (
+        select minOrNull(later.valid_from) - 1 from {{ ref('tier_benefits') }} as later where later.valid_from > {{ as_of() }}
+    ) as terms_valid_to
+from {{ configured('tier_benefits') }} as benefits
