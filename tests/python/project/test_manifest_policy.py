@@ -104,7 +104,7 @@ def test_every_layer_reads_only_the_layers_it_may(manifest: dict[str, Any], mode
                 if layer(parent, manifest) not in MAY_READ[own]:
                     yield name, f"{own} may not read {parent}"
 
-    check(breaches())
+    check(breaches(), {"tier_overrides": "an override is an entry of a manager, not a measure of a customer"})
 
 
 def test_every_source_is_read_and_every_landing_table_has_its_staging_model(manifest: dict[str, Any]) -> None:
@@ -183,7 +183,9 @@ def test_marts_are_views_with_an_enforced_contract(models: dict[str, Node]) -> N
 
 
 def test_feature_columns_are_documented_as_in_their_mart(models: dict[str, Node]) -> None:
-    from_predictive = {
+    from_elsewhere = {
+        "has_risk_flag",
+        "credit_score",
         "category_headroom_90d",
         "headroom_share",
         "growth_rate_90d",
@@ -191,7 +193,7 @@ def test_feature_columns_are_documented_as_in_their_mart(models: dict[str, Node]
         "new_product_acceptance_180d",
         "potential_index",
     }
-    in_mart = set(models["customer_features"]["columns"]) - from_predictive
+    in_mart = set(models["customer_features"]["columns"]) - from_elsewhere
     documented = models["feature_snapshot"]["columns"]
     check(
         [(name, "is not documented in feature_snapshot") for name in in_mart - set(documented)]
