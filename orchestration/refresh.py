@@ -14,6 +14,7 @@ from clickhouse_connect.driver.client import Client
 
 from orchestration import history, progress
 from orchestration.errors import TierhouseError
+from orchestration.failures import first_failure
 from orchestration.landing import repair
 from orchestration.lock import writer_lock
 from orchestration.operations import mark_killed
@@ -171,25 +172,11 @@ def _run(instance: Any, day: date, full: bool) -> Published:
     )
     progress.finish()
     if not result.success:
-        raise TierhouseError(f"refresh of {day} failed, the marts are as before: {_reason(result)}")
+        reason = first_failure(result.all_events) or "no reason given; see `dagster dev`"
+        raise TierhouseError(f"refresh of {day} failed, the marts are as before: {reason}")
     customers = sum(
         int(str(event.materialization.metadata["customers"].value))
         for event in result.get_asset_materialization_events()
         if event.asset_key and event.asset_key.path[-1] == "potential"
     )
     return Published(day, customers)
-
-
-def _reason(result: Any) -> str:
-    """The innermost message of the first step that failed, in one line."""
-    for event in result.all_events:
-        if event.event_type_value in ("STEP_FAILURE", "PIPELINE_FAILURE", "RUN_FAILURE") and event.event_specific_data:
-            failure = getattr(event.event_specific_data, "user_failure_data", None)
-            if failure and failure.description:
-                return " ".join(failure.description.split())
-            error = getattr(event.event_specific_data, "error", None)
-            while error and error.cause:
-                error = error.cause
-            if error:
-                return " ".join(error.message.split())
-    return "no reason given; see `dagster dev`"

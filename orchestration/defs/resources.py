@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import dagster as dg
 from clickhouse_connect.driver.client import Client
 
+from orchestration.failures import first_failure
 from orchestration.landing import repair
 from orchestration.lock import writer_lock
 from orchestration.operations import drop_unpublished_builds, end_run, mark_killed, start_run
@@ -49,5 +50,14 @@ class RefreshRun(dg.ConfigurableResource):
             try:
                 yield self
             finally:
-                if end_run(client, settings, run.run_id):
+                message = _why_it_failed(context, run.run_id)
+                if end_run(client, settings, run.run_id, message):
                     drop_unpublished_builds(client, settings)
+
+
+def _why_it_failed(context: dg.InitResourceContext, run_id: str) -> str:
+    """The first failure that the run has logged so far; empty when it went well."""
+    if context.instance is None:
+        return ""
+    logged = context.instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
+    return first_failure(entry.dagster_event for entry in logged if entry.dagster_event)

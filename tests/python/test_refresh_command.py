@@ -219,6 +219,11 @@ def test_a_failed_refresh_says_one_line_and_leaves_the_marts(shop: Shop) -> None
     assert code == 1
     assert len(errors.strip().splitlines()) == 1
     assert errors.startswith(f"tierhouse: refresh of {day} failed, the marts are as before:")
+    status, message = client.query(
+        "SELECT status, message FROM tierhouse_marts.refresh_runs ORDER BY started_at DESC LIMIT 1"
+    ).result_rows[0]
+    assert status == "failed"
+    assert message and message in errors
     assert _marts(client) == before
 
 
