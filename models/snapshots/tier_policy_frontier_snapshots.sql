@@ -66,7 +66,7 @@ variants as (
         select
             arrayJoin([0., 0.1, 0.2]) as band,
             toUInt8(arrayJoin([1, 2])) as up,
-            toUInt8(arrayJoin([1, 2, 4])) as down,
+            toUInt8(arrayJoin([1, 2, 3])) as down,
             toUInt16(arrayJoin([0, 28, 56])) as hold,
             maximum_steps_down
         from policy

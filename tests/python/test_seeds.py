@@ -65,7 +65,7 @@ def test_the_shipped_seeds_are_sound(seeds: Path) -> None:
         ("tier_policy", "score,0", "score,1", "version 2000-01-01 has 2 policies in force, must have 1"),
         ("tier_policy", "base,", "city,", "percentile_scope is `city`, must be one of base, region"),
         ("tier_policy", ",protect,", ",hide,", "new_customer_treatment is `hide`, must be one of"),
-        ("tier_policy", "28,28,1,", "28,28,8,", "downgrade_weekdays is `8`, must be days like 1 or 1,4 (1 = Monday)"),
+        ("tier_policy", "56,56,1,", "56,56,8,", "downgrade_weekdays is `8`, must be days like 1 or 1,4 (1 = Monday)"),
         ("tier_policy", "base,0.10,", "base,1.10,", "criteria_band is `1.10`, must be a number from 0 to 0.99"),
         ("tier_gates", "15,gold", "15,platinum", "best_tier `platinum` is not a tier of the standards of 2000-01-01"),
         ("tier_gates", "overdue_days_max,15", "mood,15", "measure is `mood`, must be one of"),
