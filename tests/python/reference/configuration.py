@@ -24,12 +24,55 @@ class PotentialWeights:
 
 @dataclass(frozen=True)
 class Tier:
-    """One step of the ladder: lower bounds of orders per month and CNY per order, upper bound of the top share."""
+    """One step of the ladder: lower bounds of orders per month and CNY per order, upper bounds of the top shares."""
 
     name: str
     minimum_orders_per_month: float
     minimum_average_order_value: float
     maximum_lifetime_value_top_share: float
+    maximum_score_top_share: float
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How tiers are decided. `candidate_rule` is `standards` or `score`, `percentile_scope` `base` or `region`."""
+
+    name: str = "standards"
+    candidate_rule: str = "standards"
+    scoring_model: str = "ratio_to_max"
+    required_criteria: int = 2
+    percentile_scope: str = "base"
+    criteria_band: float = 0.10
+    confirm_up_decisions: int = 1
+    confirm_down_decisions: int = 3
+    maximum_steps_down: int = 1
+    minimum_dwell_days: int = 56
+    grace_days_after_upgrade: int = 56
+    downgrade_weekdays: frozenset[int] = frozenset({1})
+    new_customer_days: int = 30
+    new_customer_treatment: str = "protect"
+    lapsed_after_days: int = 90
+    lapsed_treatment: str = "lowest"
+    blocked_treatment: str = "freeze"
+    override_days_without_end: int = 90
+
+
+@dataclass(frozen=True)
+class Gate:
+    """No better tier than `best_tier` while `measure` is more than `threshold`."""
+
+    measure: str
+    threshold: float
+    best_tier: str
+
+
+GATES = (
+    Gate("overdue_days_max", 15, "gold"),
+    Gate("overdue_days_max", 60, "silver"),
+    Gate("overdue_amount", 50_000, "gold"),
+    Gate("has_risk_flag", 0, "silver"),
+    Gate("complaint_count_90d", 10, "gold"),
+)
 
 
 @dataclass(frozen=True)
@@ -43,10 +86,10 @@ class ScoringModel:
 
 
 LADDER = (
-    Tier("diamond", 15, 5000, 0.10),
-    Tier("gold", 8, 2000, 0.30),
-    Tier("silver", 3, 800, 0.70),
-    Tier("bronze", 0, 0, 1.0),
+    Tier("diamond", 15, 5000, 0.10, 0.10),
+    Tier("gold", 8, 2000, 0.30, 0.30),
+    Tier("silver", 3, 800, 0.70, 0.70),
+    Tier("bronze", 0, 0, 1.0, 1.0),
 )
 
 
@@ -58,7 +101,8 @@ class Configuration:
     weights: Weights = Weights()
     potential_weights: PotentialWeights = PotentialWeights()
     ladder: tuple[Tier, ...] = LADDER
-    required_criteria: int = 2
+    policy: Policy = Policy()
+    gates: tuple[Gate, ...] = GATES
     models: tuple[ScoringModel, ...] = field(
         default=(ScoringModel("ratio_to_max"), ScoringModel("midrank", normalisation="midrank"))
     )

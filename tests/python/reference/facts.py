@@ -28,6 +28,8 @@ class Facts:
     complaints: pd.DataFrame
     invoices: pd.DataFrame
     payments: pd.DataFrame
+    credit_reports: pd.DataFrame
+    manager_inputs: pd.DataFrame
 
 
 def build_facts(tables: dict[str, pd.DataFrame], as_of: date, zone: str) -> Facts:
@@ -53,6 +55,8 @@ def build_facts(tables: dict[str, pd.DataFrame], as_of: date, zone: str) -> Fact
         complaints=complaints,
         invoices=live["invoices"],
         payments=live["payments"],
+        credit_reports=live["credit_reports"],
+        manager_inputs=live["manager_inputs"],
     )
 
 

@@ -41,6 +41,8 @@ def random_history(seed: int, last_day: date, zone: str, absent: tuple[str, ...]
     invoices = _invoices(random, last_day, zone)
     tables["invoices"] = _versions(random, invoices, midnight, _change_amount)
     tables["payments"] = _versions(random, _payments(random, invoices, zone), midnight, _change_amount)
+    tables["credit_reports"] = _versions(random, _credit_reports(random, last_day, zone), midnight, _change_flag)
+    tables["manager_inputs"] = _versions(random, _manager_inputs(random, last_day, midnight), midnight, _change_tier)
     if "unit_cost" in absent:
         tables["order_lines"]["unit_cost"] = np.nan
     if "category_id" in absent:
@@ -145,7 +147,7 @@ def _customers(random: np.random.Generator, midnight: pd.Timestamp) -> pd.DataFr
             "region_code": random.choice(["north", "south", "west"], len(ids), p=[0.6, 0.3, 0.1]),
             "registered_at": registered_at,
             "credit_term_days": random.choice([0, 0, 30], len(ids)),
-            "status": "active",
+            "status": random.choice(["active", "blocked", "closed"], len(ids), p=[0.9, 0.06, 0.04]),
             "is_deleted": 0,
             "updated_at": registered_at,
         }
@@ -199,6 +201,50 @@ def _payments(random: np.random.Generator, invoices: pd.DataFrame, zone: str) ->
             "amount": np.round(chosen["amount"].to_numpy() * share, 2),
             "is_deleted": 0,
             "updated_at": _mornings(paid, zone) + pd.to_timedelta(random.integers(0, 10, 180), unit="D"),
+        }
+    )
+
+
+def _credit_reports(random: np.random.Generator, last_day: date, zone: str) -> pd.DataFrame:
+    """Several reports of one customer, some of one day; most do not warn."""
+    count = 80
+    reported = [last_day - timedelta(days=int(days)) for days in random.integers(-3, 40, count)]
+    return pd.DataFrame(
+        {
+            "report_id": np.arange(1, count + 1),
+            "customer_id": random.integers(1, CUSTOMERS // 2, count),
+            "provider": "agency",
+            "reported_on": reported,
+            "credit_score": random.integers(0, 101, count),
+            "has_risk_flag": (random.random(count) < 0.3).astype(int),
+            "is_deleted": 0,
+            "updated_at": _mornings(reported, zone),
+        }
+    )
+
+
+def _manager_inputs(random: np.random.Generator, last_day: date, midnight: pd.Timestamp) -> pd.DataFrame:
+    """Overrides that collide, end, have no end, no reason or no such tier, and other entries."""
+    count = 90
+    starts = random.integers(-5, 60, count)
+    ends = starts - random.integers(0, 60, count)
+    first = pd.Series([last_day - timedelta(days=int(days)) for days in starts])
+    last = pd.Series([last_day - timedelta(days=int(days)) for days in ends], dtype="object")
+    entered_at = _instants(random, midnight, count, 60)
+    return pd.DataFrame(
+        {
+            "input_id": np.arange(1, count + 1),
+            "customer_id": random.integers(1, CUSTOMERS // 3, count),
+            "manager_id": random.integers(1, 5, count),
+            "input_type": random.choice(["tier_override", "note", "tag"], count, p=[0.8, 0.1, 0.1]),
+            "value": random.choice(["diamond", "gold", "silver", "bronze", "platinum"], count),
+            "reason": random.choice(["opens a branch", " ", "promised"], count, p=[0.6, 0.1, 0.3]),
+            "valid_from": first,
+            "valid_to": last.where(pd.Series(random.random(count) < 0.8), None),
+            # Some are entered at the same moment: the higher id counts.
+            "entered_at": entered_at.where(pd.Series(random.random(count) < 0.7), midnight - pd.Timedelta(days=20)),
+            "is_deleted": 0,
+            "updated_at": entered_at,
         }
     )
 
@@ -262,6 +308,14 @@ def _change_customer(random: np.random.Generator, rows: pd.DataFrame) -> None:
 
 def _change_product(random: np.random.Generator, rows: pd.DataFrame) -> None:
     rows["category_id"] = pd.Series(random.integers(1, 7, len(rows)), index=rows.index).astype("Int64")
+
+
+def _change_flag(random: np.random.Generator, rows: pd.DataFrame) -> None:
+    rows["has_risk_flag"] = (random.random(len(rows)) < 0.5).astype(int)
+
+
+def _change_tier(random: np.random.Generator, rows: pd.DataFrame) -> None:
+    rows["value"] = random.choice(["diamond", "gold", "silver", "bronze"], len(rows))
 
 
 def _change_nothing(random: np.random.Generator, rows: pd.DataFrame) -> None:

@@ -27,9 +27,15 @@ class Table:
 TABLES = {
     "customers": Table(
         ("customer_id",),
-        {"business_type": TEXT, "region_code": TEXT, "registered_at": INSTANT, "credit_term_days": WHOLE},
+        {
+            "business_type": TEXT,
+            "region_code": TEXT,
+            "registered_at": INSTANT,
+            "credit_term_days": WHOLE,
+            "status": TEXT,
+        },
         "registered_at",
-        {"credit_term_days": 0},
+        {"credit_term_days": 0, "status": "active"},
     ),
     "products": Table(("product_id",), {"category_id": WHOLE, "launched_on": DAY}, "launched_on", {}),
     "orders": Table(
@@ -62,6 +68,26 @@ TABLES = {
         ("invoice_id",), {"customer_id": WHOLE, "issued_on": DAY, "due_on": DAY, "amount": 2}, "issued_on", {}
     ),
     "payments": Table(("payment_id",), {"invoice_id": WHOLE, "paid_on": DAY, "amount": 2}, "paid_on", {}),
+    "credit_reports": Table(
+        ("report_id",),
+        {"customer_id": WHOLE, "reported_on": DAY, "has_risk_flag": WHOLE},
+        "reported_on",
+        {"has_risk_flag": 0},
+    ),
+    "manager_inputs": Table(
+        ("input_id",),
+        {
+            "customer_id": WHOLE,
+            "input_type": TEXT,
+            "value": TEXT,
+            "reason": TEXT,
+            "valid_from": DAY,
+            "valid_to": DAY,
+            "entered_at": INSTANT,
+        },
+        "entered_at",
+        {},
+    ),
 }
 
 

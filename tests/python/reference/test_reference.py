@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from reference.compare import differences, rank_differences
-from reference.configuration import Configuration, ScoringModel, Weights
+from reference.configuration import Configuration, Policy, ScoringModel, Weights
 from reference.histories import random_history
 from reference.money import round_half_away, to_scaled
 from reference.potential import quantile_of_others
@@ -219,7 +219,7 @@ def test_required_criteria_choose_between_any_and_all():
     names = [t.name for t in Configuration().ladder]
     places = {}
     for required in (1, 2, 3):
-        tiers = compute_snapshot(tables, JUNE, Configuration(required_criteria=required)).tiers
+        tiers = compute_snapshot(tables, JUNE, Configuration(policy=Policy(required_criteria=required))).tiers
         places[required] = tiers["candidate_tier"].map(names.index)
     assert (places[1] <= places[2]).all() and (places[2] <= places[3]).all()
     assert places[1][105] == 0 and places[3][105] == 3  # diamond by lifetime value alone

@@ -1,49 +1,78 @@
-"""Lifetime value, tiers of the three criteria, candidate tier, and the two marts that sum them up."""
+"""Lifetime value, tiers of the criteria, candidate tier with its band, and the two marts that sum up the tier in force."""
 
 from decimal import Decimal
 
 import numpy as np
 import pandas as pd
 
-from .configuration import Configuration
+from .configuration import Configuration, Policy, Tier
+
+CRITERIA = ("frequency_tier", "order_value_tier", "lifetime_value_tier")
 
 
-def compute_tiers(features: pd.DataFrame, configuration: Configuration) -> pd.DataFrame:
-    """Tier columns indexed like the features; `tier` of the snapshot is its `candidate_tier`."""
+def compute_tiers(features: pd.DataFrame, scores: pd.DataFrame, configuration: Configuration) -> pd.DataFrame:
+    """Tier columns of the policy, indexed like the features. Ranks are counted from 1, the best."""
+    policy, ladder = configuration.policy, configuration.ladder
     from_revenue = features["gross_margin_to_date"].isna()
     margin = features["gross_margin_to_date"].where(~from_revenue, features["net_amount_to_date"])
     lifetime_value = margin + features["tier_discount_amount_to_date"]
+    group = features["region_code"] if policy.percentile_scope == "region" else pd.Series("", index=features.index)
     # Decimals compare exactly, so ties are ties; float64 holds their ranks without loss.
-    rank = lifetime_value.map(lambda amount: int(amount * 100)).rank(method="average", ascending=False)
-    top_share = (rank - 0.5) / len(features)
-
-    ladder = configuration.ladder
-    steps = {
-        "frequency_tier": [features["order_count_30d"] >= t.minimum_orders_per_month for t in ladder],
-        "order_value_tier": [features["average_order_value_90d"] >= t.minimum_average_order_value for t in ladder],
-        "lifetime_value_tier": [top_share <= t.maximum_lifetime_value_top_share for t in ladder],
-    }
-    places = {}
-    for criterion, reached in steps.items():
-        reached[-1] = pd.Series(True, index=features.index)  # everyone reaches the lowest tier
-        places[criterion] = np.argmax(np.column_stack(reached), axis=1)
-    # With the places of one customer sorted best first, k criteria reach the k-th of them.
-    candidate = np.sort(np.column_stack(list(places.values())), axis=1)[:, configuration.required_criteria - 1]
-
+    measures = pd.DataFrame(
+        {
+            "orders": features["order_count_30d"].astype("float64"),
+            "value": features["average_order_value_90d"].astype("float64"),
+            "lifetime_value_share": _top_share(lifetime_value.map(lambda amount: int(amount * 100)), group),
+            "score_share": _top_share(scores["total_score"], group),
+        }
+    )
+    places = _places(measures, ladder, 0.0)
     names = np.array([t.name for t in ladder], dtype="object")
-    tiers = pd.DataFrame(
+    candidate = _candidate(places, policy)
+    return pd.DataFrame(
         {
             "lifetime_value": lifetime_value,
             "is_lifetime_value_from_revenue": from_revenue.astype("int64"),
-            "lifetime_value_top_share": top_share,
-            **{criterion: names[place] for criterion, place in places.items()},
+            "lifetime_value_top_share": measures["lifetime_value_share"],
+            "score_top_share": measures["score_share"],
+            **{name: names[places[:, column]] for column, name in enumerate((*CRITERIA, "score_tier"))},
             "candidate_tier": names[candidate],
-            "tier": names[candidate],
-            "tier_rank": candidate + 1,
+            "candidate_rank": candidate + 1,
+            "strict_rank": _candidate(_places(measures, ladder, policy.criteria_band), policy) + 1,
+            "lenient_rank": _candidate(_places(measures, ladder, -policy.criteria_band), policy) + 1,
         },
         index=features.index,
     )
-    return tiers
+
+
+def _top_share(values: pd.Series, group: pd.Series) -> pd.Series:
+    ranked = values.groupby(group)
+    return (ranked.rank(method="average", ascending=False) - 0.5) / ranked.transform("size")
+
+
+def _places(measures: pd.DataFrame, ladder: tuple[Tier, ...], margin: float) -> np.ndarray:
+    """Per customer and criterion (three and the score) the first step reached, thresholds harder by the margin."""
+    harder, narrower = 1 + margin, 1 - margin
+    reached = {
+        "orders": [measures["orders"] >= t.minimum_orders_per_month * harder for t in ladder],
+        "value": [measures["value"] >= t.minimum_average_order_value * harder for t in ladder],
+        "lifetime_value_share": [
+            measures["lifetime_value_share"] <= t.maximum_lifetime_value_top_share * narrower for t in ladder
+        ],
+        "score_share": [measures["score_share"] <= t.maximum_score_top_share * narrower for t in ladder],
+    }
+    places = []
+    for steps in reached.values():
+        steps[-1] = pd.Series(True, index=measures.index)  # everyone reaches the lowest tier
+        places.append(np.argmax(np.column_stack(steps), axis=1))
+    return np.column_stack(places)
+
+
+def _candidate(places: np.ndarray, policy: Policy) -> np.ndarray:
+    if policy.candidate_rule == "score":
+        return places[:, 3]
+    # With the places of one customer sorted best first, k criteria reach the k-th of them.
+    return np.sort(places[:, :3], axis=1)[:, policy.required_criteria - 1]
 
 
 def _sum_or_none(amounts: pd.Series) -> Decimal | None:
