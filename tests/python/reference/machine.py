@@ -1,6 +1,6 @@
 """The tier machine in plain Python, written from docs/state_machine.md alone: one step, and a replay of many."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 NEVER = 0  # the day number of 1970-01-01, which stands for no upgrade so far
@@ -169,16 +169,20 @@ def _reason(before: State | None, inputs: Inputs, after: State) -> str:
     return "criteria_met" if inputs.candidate == after.earned else "within_band"
 
 
-def replay(history: Iterable[tuple[int, Inputs]]) -> dict[tuple[int, int], Decided]:
-    """All states of one policy, by (day, customer), from its (customer, inputs) of all stored days in any order."""
-    by_day: dict[int, dict[int, Inputs]] = {}
-    for customer, inputs in history:
-        by_day.setdefault(inputs.day, {})[customer] = inputs
-    decided: dict[tuple[int, int], Decided] = {}
+def replay(histories: Mapping[str, Iterable[tuple[int, Inputs]]]) -> dict[tuple[str, int, int], Decided]:
+    """All states by (policy, day, customer), from each policy's (customer, inputs) of all stored days in any order.
+
+    A stored day is one that is stored for any policy.
+    """
+    by_day: dict[int, dict[tuple[str, int], Inputs]] = {}
+    for policy, history in histories.items():
+        for customer, inputs in history:
+            by_day.setdefault(inputs.day, {})[policy, customer] = inputs
+    decided: dict[tuple[str, int, int], Decided] = {}
     previous: int | None = None
     for day in sorted(by_day):
-        for customer, inputs in by_day[day].items():
-            earlier = decided.get((previous, customer)) if previous is not None else None
-            decided[day, customer] = step(earlier.state if earlier else None, inputs, previous)
+        for (policy, customer), inputs in by_day[day].items():
+            earlier = decided.get((policy, previous, customer)) if previous is not None else None
+            decided[policy, day, customer] = step(earlier.state if earlier else None, inputs, previous)
         previous = day
     return decided

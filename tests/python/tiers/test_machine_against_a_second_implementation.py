@@ -1,0 +1,119 @@
+"""The machine of macros/tier_machine.sql, as the engine computes it, against the one in plain Python, over random histories."""
+
+from collections.abc import Callable, Iterator
+from datetime import date
+
+import pytest
+from clickhouse_connect.driver.client import Client
+from hypothesis import HealthCheck, Phase, given, settings
+from reference.machine import replay
+from reference.tables import day_number
+
+from orchestration.macros import render
+from orchestration.warehouse.client import connect
+from orchestration.warehouse.settings import Settings
+
+from .histories import COLUMNS, History, histories, random_history
+
+Rows = dict[tuple[str, int, int], tuple[object, ...]]
+TABLE = "machine_test.inputs"
+# Shrinking a whole history takes longer than reading it.
+EXAMPLES = settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+)
+
+
+@pytest.fixture(scope="module")
+def client(own_warehouse: Settings) -> Iterator[Client]:
+    made = connect(own_warehouse, autogenerate_session_id=False)
+    made.command("CREATE DATABASE machine_test")
+    made.command(f"CREATE TABLE {TABLE} ({COLUMNS}) ENGINE = Memory")
+    yield made
+    made.command("DROP DATABASE machine_test")
+
+
+@pytest.fixture(scope="module")
+def in_sql(client: Client) -> Callable[..., Rows]:
+    """Replays a history in the engine: (policy, day, customer) to everything that the day decided."""
+
+    def run(history: History, backwards: bool = False, **engine: object) -> Rows:
+        rows = history.rows()
+        client.command(f"TRUNCATE TABLE {TABLE}")
+        if rows:
+            client.insert(TABLE, rows[::-1] if backwards else rows)
+        columns = (
+            "policy, as_of_date, customer_id, earned_rank, earned_since_date, upgraded_on, up_count, up_rank, down_count, "
+            "down_rank, tier_rank, tier_since_date, is_new, is_downgrade_day, previous_rank, decision, reason_code"
+        )
+        answer = client.query(f"SELECT {columns} FROM {render('replayed_states', TABLE)}", settings=engine).result_rows
+        assert len(answer) == len(rows)
+        return {(row[0], day_number(row[1]), row[2]): tuple(map(_plain, row[3:])) for row in answer}
+
+    return run
+
+
+def _plain(value: object) -> object:
+    return day_number(value) if isinstance(value, date) else value
+
+
+def in_python(history: History) -> Rows:
+    """The same by the second implementation."""
+    expected = {}
+    for key, decided in replay(history.policies).items():
+        state = decided.state
+        expected[key] = (
+            *(state.earned, state.earned_since, state.upgraded_on, state.up_count, state.up_rank, state.down_count),
+            *(state.down_rank, state.tier, state.tier_since, int(decided.is_new), int(decided.is_downgrade_day)),
+            *(decided.previous_tier, decided.decision, decided.reason),
+        )
+    return expected
+
+
+@EXAMPLES
+@given(history=histories())
+def test_both_implementations_decide_the_same_on_every_day(in_sql: Callable[..., Rows], history: History) -> None:
+    assert in_sql(history) == in_python(history)
+
+
+@settings(EXAMPLES, max_examples=10)
+@given(history=histories())
+def test_neither_the_order_of_rows_nor_the_number_of_threads_matters(
+    in_sql: Callable[..., Rows], history: History
+) -> None:
+    assert in_sql(history, max_threads=1) == in_sql(history, backwards=True, max_threads=4, max_block_size=7)
+
+
+@settings(EXAMPLES, max_examples=10)
+@given(history=histories())
+def test_a_history_that_ends_earlier_is_the_beginning_of_the_longer_one(
+    in_sql: Callable[..., Rows], history: History
+) -> None:
+    days = sorted({inputs.day for rows in history.policies.values() for _, inputs in rows})
+    if not days:
+        return
+    half = days[len(days) // 2]
+    whole, part = in_sql(history), in_sql(history.until(half))
+    assert part == {key: row for key, row in whole.items() if key[1] <= half}
+
+
+def test_random_histories_reach_every_decision_and_every_reason() -> None:
+    days = [decided for seed in range(60) for decided in replay(random_history(seed).policies).values()]
+    assert {day.decision for day in days} == {
+        *("overridden", "new", "capped", "upgraded", "downgraded", "held", "kept"),
+    }
+    assert {day.reason for day in days} == {
+        *(
+            "override",
+            "first_seen",
+            "gate",
+            "gate_or_override_ended",
+            "lapsed",
+            "blocked",
+            "new_customer",
+            "confirmed_up",
+        ),
+        *("confirmed_down", "waiting_up", "grace", "dwell", "waiting_down", "within_band", "criteria_met"),
+    }
