@@ -47,3 +47,8 @@
 {% macro end_of_time() -%}
     toDateTime64('2200-01-01 00:00:00', 3, 'UTC')
 {%- endmacro %}
+
+{# The latest as_of_date of `relation` among the seven days that end on `date`; 1970-01-01 when none of them is there. #}
+{% macro latest_of_seven(relation, date) -%}
+    assumeNotNull((select max(as_of_date) from {{ relation }} where as_of_date > {{ date }} - 7 and as_of_date <= {{ date }}))
+{%- endmacro %}

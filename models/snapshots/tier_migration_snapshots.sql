@@ -11,14 +11,10 @@ with stored as (
 from_dates as (
     select
         as_of_date,
-        toUInt8(ifNull(as_of_date = (select max(as_of_date) from stored), false)) as is_over_day,
-        {% for period, date in {
-            'week': as_of() ~ ' - 7', 'month': 'addMonths(' ~ as_of() ~ ', -1)', 'quarter': 'addMonths(' ~ as_of() ~ ', -3)',
-        }.items() -%}
-        toUInt8(ifNull(as_of_date = (
-            select max(as_of_date) from stored where as_of_date > {{ date }} - 7 and as_of_date <= {{ date }}
-        ), false)) as is_over_{{ period }}{{ ',' if not loop.last }}
-        {% endfor %}
+        toUInt8(as_of_date = assumeNotNull((select max(as_of_date) from stored))) as is_over_day,
+        toUInt8(as_of_date = {{ latest_of_seven('stored', as_of() ~ ' - 7') }}) as is_over_week,
+        toUInt8(as_of_date = {{ latest_of_seven('stored', 'addMonths(' ~ as_of() ~ ', -1)') }}) as is_over_month,
+        toUInt8(as_of_date = {{ latest_of_seven('stored', 'addMonths(' ~ as_of() ~ ', -3)') }}) as is_over_quarter
     from stored
     where is_over_day + is_over_week + is_over_month + is_over_quarter > 0
 ),

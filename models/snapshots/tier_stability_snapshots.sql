@@ -10,7 +10,10 @@ with stored as (
 ),
 
 weeks as (
-    select max(stored.as_of_date) as as_of_date from stored where stored.as_of_date > {{ as_of() }} - 365 group by toMonday(stored.as_of_date)
+    select max(stored.as_of_date) as as_of_date
+    from stored
+    where stored.as_of_date > {{ as_of() }} - 365
+    group by toMonday(stored.as_of_date)
 ),
 
 history as (
