@@ -13,4 +13,22 @@
         new_product_acceptance_180d Nullable(Float64),
         potential_index Nullable(Float64)
     ) engine = MergeTree partition by as_of_date order by customer_id") %}
+    {# One row per fitted model: what was learned, from which days and data, by which code. The first row of a training day serves. #}
+    {% do run_query("create table if not exists " ~ database ~ ".model_artifacts (
+        model LowCardinality(String),
+        version String,
+        code_version LowCardinality(String),
+        trained_from Date,
+        trained_until Date,
+        data_fingerprint String,
+        parameters String,
+        fitted_at DateTime64(3, 'UTC')
+    ) engine = MergeTree order by (model, trained_until, version)") %}
+    {# One row per evaluation and model: what serves from that day on, the model itself (served_model = model) or a baseline. #}
+    {% do run_query("create table if not exists " ~ database ~ ".promotions (
+        evaluated_on Date,
+        model LowCardinality(String),
+        served_model LowCardinality(String),
+        verdict LowCardinality(String)
+    ) engine = MergeTree order by (model, evaluated_on)") %}
 {% endmacro %}
