@@ -22,6 +22,7 @@ import uvicorn
 
 from orchestration.errors import TierhouseError
 from orchestration.warehouse.client import home_identity, running_server, server_file
+from orchestration.warehouse.server.protocol import Protocol
 from orchestration.warehouse.settings import Settings
 
 logger = logging.getLogger("tierhouse.warehouse")
@@ -87,6 +88,7 @@ async def _listen(application, listener: socket.socket, settings: Settings, idle
         server_header=False,
         backlog=BACKLOG,
         lifespan="on",
+        http=Protocol,
     )
     server = _Server(configuration)
     host, port = listener.getsockname()[:2]

@@ -12,12 +12,21 @@ from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
+from orchestration.warehouse.server.blocks import BlockEncoder
 from orchestration.warehouse.server.compression import Encoder, choose_encoding, encoder
 from orchestration.warehouse.server.engine import Engine
-from orchestration.warehouse.server.errors import ServerError, from_engine, tagged_block
+from orchestration.warehouse.server.errors import (
+    ServerError,
+    exception_in_format,
+    from_engine,
+    from_system,
+    tagged_block,
+)
 from orchestration.warehouse.server.execution import Execution
+from orchestration.warehouse.server.protocol import EARLY_HEADERS
+from orchestration.warehouse.server.queries import RunningQueries
 from orchestration.warehouse.server.request import (
     ClientGone,
     Request,
@@ -39,6 +48,7 @@ WORKERS = 256
 # A result that is complete within this time is sent as one piece, with final numbers in its headers.
 GRACE_SECONDS = 0.05
 _MEMORY_BYTES = 1 << 20
+_PROGRESS_SECONDS = 0.1
 _CONTENT_TYPES = {
     "csv": "text/csv; charset=UTF-8; header=absent",
     "csvwithnames": "text/csv; charset=UTF-8; header=present",
@@ -67,6 +77,7 @@ class Application:
     def __init__(self, engine: Engine, accounts: dict[str, Account], folder: Path, identity: str):
         self.engine = engine
         self.sessions = Sessions(engine)
+        self.queries = RunningQueries()
         self.folder = folder
         self.accounts = accounts
         self.identity = identity.encode()
@@ -160,7 +171,6 @@ class Application:
 
     def _raw_headers(self, headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
         common = [
-            (b"Connection", b"Keep-Alive"),
             (b"X-ClickHouse-Server-Display-Name", b"tierhouse"),
             (b"X-Tierhouse-Home", self.identity),
         ]
@@ -168,16 +178,11 @@ class Application:
 
     async def _query(self, scope: Message, receive: Receive, send: Send) -> None:
         request = read_head(scope)
-        answer = _Answer(self, request, send)
+        answer = _Answer(self, request, send, scope)
         try:
             user, account = self._authenticate(request)
-            if request.flag("compress") or request.flag("decompress"):
-                message = (
-                    "The parameters compress and decompress are not supported; use Content-Encoding, Accept-Encoding"
-                )
-                raise ServerError(48, "NOT_IMPLEMENTED", message)
             await read_body(request, receive, self.folder)
-            execution = Execution(self.engine, self.sessions, request, user, account.reads_only)
+            execution = Execution(self.engine, self.sessions, self.queries, request, user, account.reads_only)
             await self._execute(execution, receive, answer)
         except ServerError as error:
             await answer.fail(error)
@@ -185,8 +190,7 @@ class Application:
             pass
         except OSError as error:
             logger.error("a request failed: %s", error.strerror)
-            message = f"The server cannot keep the request's data: {error.strerror}"
-            await answer.fail(ServerError(1001, "STD_EXCEPTION", message))
+            await answer.fail(from_system(error))
         except Exception as error:
             # The connection stays usable and the client learns that it was the server; the log has the rest.
             logger.exception("a request failed")
@@ -210,39 +214,40 @@ class Application:
 
     async def _execute(self, execution: Execution, receive: Receive, answer: "_Answer") -> None:
         pieces = execution.chunks()
-        watcher = asyncio.create_task(self._watch(receive, execution))
+        beside = [asyncio.create_task(self._watch(receive, execution))]
+        if execution.request.flag("send_progress_in_http_headers"):
+            beside.append(asyncio.create_task(answer.report_progress(execution)))
         step: asyncio.Task | None = None
         try:
             step = asyncio.create_task(self._in_thread(_next, pieces))
-            waits = execution.request.flag("wait_end_of_query")
             with tempfile.SpooledTemporaryFile(_MEMORY_BYTES, dir=str(self.folder)) as kept:
+                held, may_hold = 0, answer.held_bytes
                 while (piece := await step) is not None:
                     step = asyncio.create_task(self._in_thread(_next, pieces))
-                    if waits:
-                        kept.write(piece)
+                    if not answer.started and held + len(piece) <= may_hold:
+                        held += kept.write(piece)
                         continue
-                    if not answer.started and not await _soon(step):
-                        await answer.start(execution, complete=None)
-                    if not answer.started and await step is None:
+                    if not answer.started and not held and await _soon(step) and await step is None:
                         await answer.start(execution, complete=piece)
                         return
                     if not answer.started:
                         await answer.start(execution, complete=None)
+                        await answer.send_kept(kept)
                     await answer.send_piece(piece)
-                if not answer.started and not waits:
-                    await answer.start(execution, complete=b"")
-                    return
-                if waits:
+                if not answer.started and held <= _MEMORY_BYTES:
                     kept.seek(0)
-                    await answer.start(execution, complete=None)
-                    while data := kept.read(_MEMORY_BYTES):
-                        await answer.send_piece(data)
+                    await answer.start(execution, complete=kept.read())
+                    return
+                if not answer.started:
+                    await answer.start(execution, complete=None, length=held)
+                    await answer.send_kept(kept)
             await answer.finish()
         except asyncio.CancelledError:
             execution.cancel()
             raise
         finally:
-            watcher.cancel()
+            for task in beside:
+                task.cancel()
             if step is not None:
                 await asyncio.wait({step})
                 if not step.cancelled():
@@ -259,16 +264,26 @@ class Application:
 class _Answer:
     """The answer to one request: headers once, then pieces, compressed if asked for, then the end or an error."""
 
-    def __init__(self, application: Application, request: Request, send: Send):
+    def __init__(self, application: Application, request: Request, send: Send, scope: Message):
         self._application = application
         self._request = request
         self._send = send
         self._tag = secrets.token_hex(8)
-        self._encoder: Encoder | None = None
+        self._encoders: list[Encoder] = []
+        self._format: str | None = None
+        self._early_header: Callable[[str, str], None] | None = scope.get("extensions", {}).get(EARLY_HEADERS)
+        # A client of HTTP/1.0 knows no pieces: it needs the length, or the end of the connection.
+        self._needs_length = scope["http_version"] == "1.0"
         self.started = False
 
-    async def start(self, execution: Execution, complete: bytes | None) -> None:
-        """Send the headers, and the whole body where it is `complete` (empty for no result set)."""
+    @property
+    def held_bytes(self) -> float:
+        """How much of the body to hold back before the answer starts."""
+        return float("inf") if self._needs_length else self._request.held_bytes
+
+    async def start(self, execution: Execution, complete: bytes | None, length: int | None = None) -> None:
+        """Send the headers, and the whole body where it is `complete` (empty for no result set). `length` is that of a
+        body that follows in pieces, where it is known."""
         headers = {
             "Content-Type": _content_type(execution.format),
             "X-ClickHouse-Query-Id": self._request.query_id,
@@ -276,22 +291,25 @@ class _Answer:
             "X-ClickHouse-Exception-Tag": self._tag,
             "X-ClickHouse-Summary": json.dumps(execution.summary(), separators=(",", ":")),
         }
+        self._format = execution.format
         if execution.format is not None:
             headers["X-ClickHouse-Format"] = execution.format
-        await self._start(200, headers, complete)
+        await self._start(200, headers, complete, length)
 
-    async def _start(self, status: int, headers: dict[str, str], complete: bytes | None) -> None:
+    async def _start(
+        self, status: int, headers: dict[str, str], complete: bytes | None, length: int | None = None
+    ) -> None:
         self.started = True
         request = self._request
-        if request.flag("enable_http_compression") and complete != b"":
-            name = choose_encoding(request.headers.get("accept-encoding", ""))
-            if name is not None:
-                level = request.parameters.get("http_zlib_compression_level", "")
-                self._encoder = encoder(name, int(level) if level.isdigit() else 3)
-                headers["Content-Encoding"] = name
+        if request.flag("add_http_cors_header") and "origin" in request.headers:
+            headers["Access-Control-Allow-Origin"] = "*"
+        if complete != b"" and not (self._needs_length and complete is None):
+            self._choose_encoders(headers)
         if complete is not None:
             complete = self._encode(complete) + self._encode_end()
             headers["Content-Length"] = str(len(complete))
+        elif length is not None and not self._encoders:
+            headers["Content-Length"] = str(length)
         await self._send(
             {"type": "http.response.start", "status": status, "headers": self._application._raw_headers(headers)}
         )
@@ -299,16 +317,49 @@ class _Answer:
             body = b"" if request.method == "HEAD" else complete
             await self._send({"type": "http.response.body", "body": body, "more_body": False})
 
+    def _choose_encoders(self, headers: dict[str, str]) -> None:
+        request = self._request
+        if request.flag("compress"):
+            self._encoders.append(BlockEncoder())
+        if request.flag("enable_http_compression"):
+            name = choose_encoding(request.headers.get("accept-encoding", ""))
+            if name is not None:
+                level = request.parameters.get("http_zlib_compression_level", "")
+                self._encoders.append(encoder(name, int(level) if level.isdigit() else 3))
+                headers["Content-Encoding"] = name
+
     def _encode(self, data: bytes) -> bytes:
-        return self._encoder.encode(data) if self._encoder is not None else data
+        for one in self._encoders:
+            data = one.encode(data)
+        return data
 
     def _encode_end(self) -> bytes:
-        return self._encoder.finish() if self._encoder is not None else b""
+        rest = b""
+        for one in self._encoders:
+            rest = (one.encode(rest) if rest else b"") + one.finish()
+        return rest
+
+    async def report_progress(self, execution: Execution) -> None:
+        """Send X-ClickHouse-Progress header lines until the answer starts."""
+        text = self._request.parameters.get("http_headers_progress_interval_ms", "")
+        seconds = int(text) / 1000 if text.isascii() and text.isdigit() else _PROGRESS_SECONDS
+        while not self.started and self._early_header is not None:
+            await asyncio.sleep(max(seconds, _PROGRESS_SECONDS / 10))
+            numbers = await self._application._in_thread(execution.progress_so_far)
+            # From here to the line nothing awaits: the answer cannot start in between.
+            if numbers is not None and not self.started:
+                self._early_header("X-ClickHouse-Progress", json.dumps(numbers, separators=(",", ":")))
 
     async def send_piece(self, data: bytes) -> None:
         """Send a piece of the body."""
-        encoded = await self._application._in_thread(self._encode, data) if self._encoder is not None else data
+        encoded = await self._application._in_thread(self._encode, data) if self._encoders else data
         await self._send({"type": "http.response.body", "body": encoded, "more_body": True})
+
+    async def send_kept(self, kept: IO[bytes]) -> None:
+        """Send the pieces that were held back."""
+        kept.seek(0)
+        while data := kept.read(_MEMORY_BYTES):
+            await self.send_piece(data)
 
     async def finish(self) -> None:
         """End the body."""
@@ -316,21 +367,31 @@ class _Answer:
 
     async def fail(self, error: ServerError) -> None:
         """Tell the client: with a status while nothing is sent, with the tagged block behind rows already sent."""
-        text = error.text(self._application.engine.version).encode("utf-8", "surrogateescape")
+        line = error.text(self._application.engine.version)
+        text = line.encode("utf-8", "surrogateescape")
+        name = self._format or self._request.format
+        formatted = None
+        if self._request.flag("http_write_exception_in_output_format"):
+            formatted = exception_in_format(line, name, behind_rows=self.started)
         if self.started:
-            await self.send_piece(tagged_block(text, self._tag.encode()))
+            await self.send_piece(formatted or tagged_block(text, self._tag.encode()))
             await self.finish()
             return
         headers = {
-            "Content-Type": "text/plain; charset=UTF-8",
+            "Content-Type": _content_type(name) if formatted else "text/plain; charset=UTF-8",
             "X-ClickHouse-Exception-Code": str(error.code),
             "X-ClickHouse-Query-Id": self._request.query_id,
             "X-ClickHouse-Timezone": self._application.engine.timezone,
             "X-ClickHouse-Exception-Tag": self._tag,
         }
-        if error.code == 516 and "x-clickhouse-user" not in self._request.headers:
-            headers["WWW-Authenticate"] = 'Basic realm="ClickHouse server HTTP API"'
-        await self._start(error.status, headers, text)
+        if formatted:
+            headers["X-ClickHouse-Format"] = name
+        if error.code == 516:
+            # Whoever is not known yet is answered without the encodings that a client chose by parameters.
+            self._request.parameters.pop("compress", None)
+            if "x-clickhouse-user" not in self._request.headers:
+                headers["WWW-Authenticate"] = 'Basic realm="ClickHouse server HTTP API"'
+        await self._start(error.status, headers, formatted or text)
 
 
 def _next(pieces: Iterator[bytes]) -> bytes | None:

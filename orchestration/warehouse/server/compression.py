@@ -1,5 +1,7 @@
-"""HTTP compression in both directions, piece by piece: gzip, deflate, br, zstd and lz4 frames."""
+"""HTTP compression in both directions, piece by piece: gzip, deflate, br, zstd, lz4 frames, xz and bz2."""
 
+import bz2
+import lzma
 import zlib
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -11,7 +13,7 @@ import zstandard
 from orchestration.warehouse.server.errors import ServerError
 
 # The order in which ClickHouse picks among what a client accepts.
-_PREFERENCE = ("br", "lz4", "gzip", "deflate", "zstd")
+_PREFERENCE = ("br", "lz4", "gzip", "deflate", "xz", "zstd", "bz2")
 
 
 class Encoder(Protocol):
@@ -36,10 +38,20 @@ class Decoder(Protocol):
 
 def choose_encoding(accepted: str) -> str | None:
     """The encoding to answer with, of the value of Accept-Encoding; None for none of ours."""
-    names = {
-        part.split(";")[0].strip().lower() for part in accepted.split(",") if "q=0" not in part.replace("q=0.", "")
-    }
+    names = {part.split(";")[0].strip().lower() for part in accepted.split(",") if _weight(part) > 0}
     return next((name for name in _PREFERENCE if name in names or (name == "gzip" and "x-gzip" in names)), None)
+
+
+def _weight(part: str) -> float:
+    """The q-value of one part of Accept-Encoding: `gzip;q=0` means that gzip is not wanted."""
+    for parameter in part.split(";")[1:]:
+        name, _, value = parameter.partition("=")
+        if name.strip().lower() == "q":
+            try:
+                return float(value)
+            except ValueError:
+                return 0.0
+    return 1.0
 
 
 def encoder(name: str, level: int) -> Encoder:
@@ -64,6 +76,19 @@ class _ZlibEncoder:
 
     def finish(self) -> bytes:
         return self._stream.flush()
+
+
+class _BlockwiseEncoder:
+    """xz and bz2 cannot be flushed in mid-stream, but may be several streams in a row: each piece is one."""
+
+    def __init__(self, compress: Callable[[bytes], bytes]):
+        self._compress = compress
+
+    def encode(self, data: bytes) -> bytes:
+        return self._compress(data) if data else b""
+
+    def finish(self) -> bytes:
+        return b""
 
 
 class _BrotliEncoder:
@@ -119,7 +144,15 @@ class _MembersDecoder:
                 data = self._stream.unused_data if self._stream.eof else b""
                 if self._stream.eof:
                     self._stream = None
-        except (zlib.error, RuntimeError, zstandard.ZstdError, brotli.error, EOFError) as error:
+        except (
+            zlib.error,
+            RuntimeError,
+            zstandard.ZstdError,
+            brotli.error,
+            EOFError,
+            OSError,
+            lzma.LZMAError,
+        ) as error:
             raise self._broken(str(error)) from None
         return b"".join(pieces)
 
@@ -151,6 +184,8 @@ _ENCODERS: dict[str, Callable[[int], Encoder]] = {
     "gzip": lambda level: _ZlibEncoder(min(level, 9), 31),
     "deflate": lambda level: _ZlibEncoder(min(level, 9), 15),
     "zstd": _ZstdEncoder,
+    "xz": lambda level: _BlockwiseEncoder(lambda data: lzma.compress(data, preset=min(level, 9))),
+    "bz2": lambda level: _BlockwiseEncoder(lambda data: bz2.compress(data, max(1, min(level, 9)))),
 }
 _DECODERS: dict[str, Callable[[], Decoder]] = {
     "br": lambda: _MembersDecoder(_BrotliStream, 448, "BROTLI_READ_FAILED"),
@@ -159,4 +194,6 @@ _DECODERS: dict[str, Callable[[], Decoder]] = {
     "x-gzip": lambda: _MembersDecoder(lambda: zlib.decompressobj(31), 354, "ZLIB_INFLATE_FAILED"),
     "deflate": lambda: _MembersDecoder(lambda: zlib.decompressobj(15), 354, "ZLIB_INFLATE_FAILED"),
     "zstd": lambda: _MembersDecoder(lambda: zstandard.ZstdDecompressor().decompressobj(), 561, "ZSTD_DECODER_FAILED"),
+    "xz": lambda: _MembersDecoder(lzma.LZMADecompressor, 543, "LZMA_STREAM_DECODER_FAILED"),
+    "bz2": lambda: _MembersDecoder(bz2.BZ2Decompressor, 614, "BZIP2_STREAM_DECODER_FAILED"),
 }

@@ -21,7 +21,8 @@ _chdb: Any = _untyped
 QUERY_ID_SETTING = "promql_table"
 # Where the engine puts the overlay that answers table names with files of the disk; dropped as soon as it exists.
 _OVERLAY = "_files_of_the_disk"
-_OWNER_ROLE, _READER_ROLE = "warehouse_owner", "warehouse_reader"
+READER_ROLE = "warehouse_reader"
+_OWNER_ROLE = "warehouse_owner"
 _QUERY_LOG_TABLE = "engine_query_log"
 # Tables of `system` that show what others ask; without a row policy every role could read them.
 _OWNERS_TABLES = (_QUERY_LOG_TABLE, "session_log", "processes")
@@ -182,7 +183,7 @@ class Engine:
         `reads_only` the engine grants it nothing but SELECT on the readable databases."""
         handle = self._connect()
         if reads_only:
-            handle.query(f"SET ROLE {_READER_ROLE}".encode())
+            handle.query(f"SET ROLE {READER_ROLE}".encode())
         return handle
 
     def kill(self, query_mark: str) -> None:
@@ -196,6 +197,26 @@ class Engine:
                 )
         finally:
             handle.close()
+
+    def progress(self, query_mark: str) -> dict[str, str] | None:
+        """What the query that carries this mark has read and written up to now; None when it does not run."""
+        names = {
+            "read_rows": "read_rows",
+            "read_bytes": "read_bytes",
+            "written_rows": "written_rows",
+            "written_bytes": "written_bytes",
+            "total_rows_to_read": "total_rows_approx",
+            "elapsed_ns": "toUInt64(elapsed * 1e9)",
+        }
+        handle = self._connect()
+        try:
+            sql = f"SELECT {', '.join(names.values())} FROM system.processes WHERE Settings['{QUERY_ID_SETTING}'] = "
+            found = handle.value(sql.encode() + b"{mark:String}", {"mark": escape_parameter(query_mark)})
+        except ServerError:
+            return None
+        finally:
+            handle.close()
+        return dict(zip(names, found.split("\t"), strict=True)) if found else None
 
     def log_session(self, user: str, session_id: str) -> None:
         """Write a new session of a client into system.session_log; the engine itself knows none."""
@@ -301,13 +322,13 @@ def _users(readable_databases: tuple[str, ...]) -> str:
       <query>REVOKE FILE ON *.*</query>
       <query>REVOKE SYSTEM SHUTDOWN ON *.*</query>
     </grants></{_OWNER_ROLE}>
-    <{_READER_ROLE}><grants>{grants}</grants></{_READER_ROLE}>
+    <{READER_ROLE}><grants>{grants}</grants></{READER_ROLE}>
   </roles>
   <users><default>
     <password></password>
     <profile>default</profile><quota>default</quota>
     <networks><ip>::/0</ip></networks>
-    <grants><query>GRANT {_OWNER_ROLE}</query><query>GRANT {_READER_ROLE}</query></grants>
+    <grants><query>GRANT {_OWNER_ROLE}</query><query>GRANT {READER_ROLE}</query></grants>
     <databases><system>{policies}</system></databases>
   </default></users>
   <profiles><default/></profiles>

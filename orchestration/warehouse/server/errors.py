@@ -1,6 +1,9 @@
 """Errors as ClickHouse gives them: number, name, text, HTTP status, and the block that ends a broken stream."""
 
+import errno
+import json
 import re
+from xml.sax.saxutils import escape
 
 _STATUS_OF_CODES = {
     400: (6, 8, 15, 25, 26, 27, 36, 37, 38, 41, 44, 53, 62, 72, 117, 123, 167, 168, 223, 321, 376, 427, 441, 675, 676),
@@ -50,12 +53,40 @@ def from_engine(error: BaseException, hidden: tuple[str, ...] = ()) -> ServerErr
     return ServerError(int(found[1]), found[3] or "UNKNOWN_EXCEPTION", _clean(found[2], hidden))
 
 
+def from_system(error: OSError) -> ServerError:
+    """Turn what the operating system refused into a ServerError."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return ServerError(243, "NOT_ENOUGH_SPACE", f"Cannot keep the request's data: {error.strerror}.")
+    return ServerError(1001, "STD_EXCEPTION", f"The server cannot keep the request's data: {error.strerror}.")
+
+
 def _clean(message: str, hidden: tuple[str, ...]) -> str:
     message = _REPEATED_TAIL.sub("", message.rstrip("."))
     message = _FILE_CLAUSE.sub("", _REPEATED_HEAD.sub("", message))
     for text in hidden:
         message = message.replace(text, "data")
     return message
+
+
+def exception_in_format(text: str, output_format: str, behind_rows: bool) -> bytes | None:
+    """An error as a body in the output format itself, which JSON and XML formats can hold; None where it cannot be,
+    which behind rows is everywhere but in formats of one row per line."""
+    lower, text = output_format.lower(), text.rstrip("\n")
+    if lower.endswith("eachrow") and lower.startswith("json") and "array" not in lower:
+        line = [text] if "compact" in lower else {"exception": text}
+        return json.dumps(line, ensure_ascii=False).encode("utf-8", "surrogateescape") + b"\n"
+    if behind_rows:
+        return None
+    if lower.startswith("json"):
+        return (
+            b'{\n\t"exception": ' + json.dumps(text, ensure_ascii=False).encode("utf-8", "surrogateescape") + b"\n}\n"
+        )
+    if lower == "xml":
+        content = escape(text).encode("utf-8", "surrogateescape")
+        return (
+            b"<?xml version='1.0' encoding='UTF-8' ?>\n<result>\n\t<exception>" + content + b"</exception>\n</result>\n"
+        )
+    return None
 
 
 def tagged_block(message: bytes, tag: bytes) -> bytes:

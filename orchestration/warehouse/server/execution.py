@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from orchestration.warehouse.server.engine import (
     QUERY_ID_SETTING,
+    READER_ROLE,
     Engine,
     Handle,
     Progress,
@@ -26,6 +27,7 @@ from orchestration.warehouse.server.native import (
     has_plain_times,
     rewrite_blocks,
 )
+from orchestration.warehouse.server.queries import RunningQueries
 from orchestration.warehouse.server.request import ExternalTable, Request
 from orchestration.warehouse.server.sessions import Session, Sessions, read_timeout
 from orchestration.warehouse.server.statement import Statement, read_statement
@@ -67,6 +69,7 @@ class Execution:
 
     engine: Engine
     sessions: Sessions
+    queries: RunningQueries
     request: Request
     user: str
     reads_only: bool
@@ -92,6 +95,10 @@ class Execution:
         self._cancelled.set()
         self.engine.kill(self.mark)
 
+    def progress_so_far(self) -> dict[str, str] | None:
+        """X-ClickHouse-Progress at this moment; None while the engine does not run the query."""
+        return self.engine.progress(self.mark)
+
     def summary(self) -> dict[str, str]:
         """X-ClickHouse-Summary as far as it is known; numbers are strings there."""
         progress = self.progress
@@ -113,10 +120,18 @@ class Execution:
         settings = dict(self.request.settings)
         for name in settings:
             check_setting(name)
-        with self._handle() as (handle, session):
+        replaces = self.request.flag("replace_running_query")
+        with (
+            self.queries.entered(self.user, self.request.query_id, self, replaces),
+            self._handle() as (handle, session),
+        ):
             self._check_class(handle)
             self._check_readonly_session(settings, session)
-            with self._settings(handle, session, settings), self._externals(handle):
+            with (
+                self._roles(handle, session),
+                self._settings(handle, session, settings),
+                self._externals(handle),
+            ):
                 if self._cancelled.is_set():
                     raise ServerError(394, "QUERY_WAS_CANCELLED", "Query was cancelled.")
                 yield from self._run(handle)
@@ -140,6 +155,8 @@ class Execution:
             yield session.handle, session
         finally:
             self.sessions.release(session)
+            if self.request.flag("close_session"):
+                self.sessions.close(self.user, session_id)
 
     def _check_class(self, handle: Handle) -> None:
         """One statement only, and a reading one where only reading is allowed. What does not parse goes on: the engine
@@ -164,6 +181,27 @@ class Execution:
         kind, _ = session.handle.classify(self.statement.text)
         if kind != "READ_ONLY" and not self._is_harmless():
             raise ServerError(164, "READONLY", f"{self.user}: Cannot execute query in readonly mode.")
+
+    @contextlib.contextmanager
+    def _roles(self, handle: Handle, session: Session | None) -> Iterator[None]:
+        """The roles that the request asks for, as by SET ROLE before its statement; a session gets back its own."""
+        roles = self.request.roles
+        if not roles:
+            yield
+            return
+        if self.reads_only and any(role != READER_ROLE for role in roles):
+            message = f"Role should be granted to set as a current, but {self.user} was not granted {roles[0]}."
+            raise ServerError(512, "SET_NON_GRANTED_ROLE", message)
+        before = ""
+        if session is not None and not self.reads_only:
+            before = handle.value(b"SELECT arrayStringConcat(arrayMap(r -> format('`{}`', r), currentRoles()), ', ')")
+        names = ", ".join(quote_identifier(role) for role in roles)
+        handle.query(f"SET ROLE {names}".encode("utf-8", "surrogateescape"))
+        try:
+            yield
+        finally:
+            if before and self.statement.kind != b"SET":
+                handle.query(f"SET ROLE {before}".encode())
 
     @contextlib.contextmanager
     def _settings(self, handle: Handle, session: Session | None, settings: dict[str, str]) -> Iterator[None]:
@@ -270,7 +308,7 @@ class Execution:
         if lower == "native":
             blocks = handle.blocks(self.statement.text, output_format, parameters, self.progress)
             yield from self._newer_native(blocks) if self._revision else blocks
-        elif joinable and not self.request.flag("wait_end_of_query"):
+        elif joinable and not self.request.waits_for_end:
             # (A stream's counters may lag behind; who waits for the end gets the final ones.)
             yield from handle.blocks(self.statement.text, output_format, parameters, self.progress)
         else:

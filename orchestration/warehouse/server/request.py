@@ -16,7 +16,8 @@ from urllib.parse import parse_qsl
 from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from orchestration.warehouse.server.compression import decoder
+from orchestration.warehouse.server.blocks import BlockDecoder
+from orchestration.warehouse.server.compression import Decoder, decoder
 from orchestration.warehouse.server.errors import ServerError
 from orchestration.warehouse.server.statement import DEFAULT_LIMIT_BYTES, Statement, read_statement
 
@@ -51,6 +52,8 @@ _RESERVED = frozenset(
         "http_headers_progress_interval_ms",
         "cancel_http_readonly_queries_on_client_close",
         "http_wait_end_of_query",
+        "replace_running_query",
+        "replace_running_query_max_wait_ms",
     ]
 )
 _EXTERNAL_SUFFIX = re.compile(r"(.+)_(format|types|structure)")
@@ -59,6 +62,7 @@ _LONG_STATEMENT_BYTES = 64 << 10
 _STATEMENT_LIMIT_BYTES = 16 << 20
 _FIELD_LIMIT_BYTES = 256 << 20
 _PIECE_BYTES = 1 << 20
+_HELD_LIMIT_BYTES = 1 << 30
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 
@@ -88,6 +92,7 @@ class Request:
     data: Path | None = None
     externals: list[ExternalTable] = field(default_factory=list)
     query_id: str = ""
+    roles: tuple[str, ...] = ()
 
     def flag(self, name: str, default: bool = False) -> bool:
         """A parameter of the interface that is on or off."""
@@ -109,9 +114,27 @@ class Request:
         return {name[start:]: value for name, value in self.parameters.items() if name.startswith("param_")}
 
     @property
+    def waits_for_end(self) -> bool:
+        """Whether the answer begins only when the query is over."""
+        return self.flag("wait_end_of_query") or self.flag("http_wait_end_of_query")
+
+    @property
+    def held_bytes(self) -> float:
+        """How much of the result is held back, so that an error among the first rows still gets a status of its own."""
+        if self.waits_for_end:
+            return float("inf")
+        text = self.parameters.get("buffer_size") or self.parameters.get("http_response_buffer_size", "")
+        return min(int(text), _HELD_LIMIT_BYTES) if text.isascii() and text.isdigit() else 0
+
+    @property
     def database(self) -> str:
         """The database asked for, or empty."""
         return self.headers.get("x-clickhouse-database") or self.parameters.get("database", "")
+
+    @property
+    def format(self) -> str:
+        """The format of the answer, as far as the request tells."""
+        return (self.statement.format_name if self.statement else None) or self.default_format
 
     @property
     def default_format(self) -> str:
@@ -128,6 +151,9 @@ def read_head(scope: dict[str, Any]) -> Request:
     headers = Headers(scope=scope)
     parameters = _decode_form(scope["query_string"])
     request = Request(scope["method"], headers, parameters)
+    if "role" in parameters:
+        # The one parameter that may be given several times.
+        request.roles = tuple(value for name, value in _form_pairs(scope["query_string"]) if name == "role")
     request.query_id = headers.get("x-clickhouse-query-id") or parameters.get("query_id") or str(uuid.uuid4())
     return request
 
@@ -135,7 +161,16 @@ def read_head(scope: dict[str, Any]) -> Request:
 def credentials(request: Request) -> tuple[str, str] | None:
     """User and password as given by headers, Basic authentication or the URL; None when none are given."""
     headers, parameters = request.headers, request.parameters
-    if "x-clickhouse-user" in headers or "x-clickhouse-key" in headers:
+    by_headers = bool(headers.get("x-clickhouse-user") or headers.get("x-clickhouse-key"))
+    by_parameters = "user" in parameters or "password" in parameters
+    if by_headers + ("authorization" in headers) + by_parameters > 1:
+        raise ServerError(
+            516,
+            "AUTHENTICATION_FAILED",
+            "Invalid authentication: it is not allowed to use more than one of X-ClickHouse-User and -Key, the"
+            " Authorization header and authentication via parameters simultaneously.",
+        )
+    if by_headers:
         return headers.get("x-clickhouse-user") or "default", headers.get("x-clickhouse-key", "")
     scheme, _, value = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "basic":
@@ -148,7 +183,7 @@ def credentials(request: Request) -> tuple[str, str] | None:
         return user or "default", password
     if scheme:
         raise ServerError(516, "AUTHENTICATION_FAILED", f"Invalid authentication: '{scheme[:20]}' is not supported.")
-    if "user" in parameters or "password" in parameters:
+    if by_parameters:
         return parameters.get("user") or "default", parameters.get("password", "")
     return None
 
@@ -158,7 +193,7 @@ async def read_body(request: Request, receive: Receive, folder: Path) -> None:
     of `folder`. A body that cannot be decoded is still read to its end, so that the connection stays usable."""
     pieces = _decoded(request, receive)
     content_type = request.headers.get("content-type", "")
-    if content_type.lower().startswith("multipart/form-data"):
+    if _is_multipart(request):
         await _read_multipart(request, content_type, pieces, folder)
         text = await _collect(request, _no_pieces(), folder)
     else:
@@ -199,11 +234,10 @@ async def _raw(receive: Receive) -> AsyncIterator[bytes]:
 
 async def _decoded(request: Request, receive: Receive) -> AsyncGenerator[bytes, None]:
     """The body, decompressed, in pieces of some size; decoding runs beside the loop, for it may take a while."""
-    encoding = request.headers.get("content-encoding", "").strip()
     failure: ServerError | None = None
-    decode = None
+    decoders: list[Decoder] = []
     try:
-        decode = decoder(encoding) if encoding and encoding.lower() != "identity" else None
+        decoders = _decoders(request)
     except ServerError as error:
         failure = error
     waiting = bytearray()
@@ -213,25 +247,43 @@ async def _decoded(request: Request, receive: Receive) -> AsyncGenerator[bytes, 
         waiting += piece
         if len(waiting) >= _PIECE_BYTES:
             data, waiting = bytes(waiting), bytearray()
-            if decode is not None:
-                try:
-                    data = await asyncio.to_thread(decode.decode, data)
-                except ServerError as error:
-                    failure = error
-                    continue
+            try:
+                for one in decoders:
+                    data = await asyncio.to_thread(one.decode, data)
+            except ServerError as error:
+                failure = error
+                continue
             yield data
-    if failure is None and decode is not None:
+    if failure is None:
         try:
-            data = decode.decode(bytes(waiting))
-            decode.finish()
+            data = bytes(waiting)
+            for one in decoders:
+                data = one.decode(data)
+            for one in decoders:
+                one.finish()
             if data:
                 yield data
         except ServerError as error:
             failure = error
-    elif failure is None and waiting:
-        yield bytes(waiting)
     if failure is not None:
         raise failure
+
+
+def _decoders(request: Request) -> list[Decoder]:
+    """What undoes the body's encodings, the outermost first: HTTP's, then ClickHouse's own blocks."""
+    decoders: list[Decoder] = []
+    encoding = request.headers.get("content-encoding", "").strip()
+    if encoding and encoding.lower() != "identity":
+        decoders.append(decoder(encoding))
+    if request.flag("decompress") and not _is_multipart(request):
+        decoders.append(
+            BlockDecoder(verifies=not request.flag("http_native_compression_disable_checksumming_on_decompress"))
+        )
+    return decoders
+
+
+def _is_multipart(request: Request) -> bool:
+    return request.headers.get("content-type", "").lower().startswith("multipart/form-data")
 
 
 async def _collect(request: Request, pieces: AsyncIterator[bytes], folder: Path) -> bytes:
@@ -353,11 +405,16 @@ def _split_types(types: str) -> list[str]:
 
 
 def _decode_form(data: bytes) -> dict[str, str]:
+    return dict(_form_pairs(data))
+
+
+def _form_pairs(data: bytes) -> list[tuple[str, str]]:
     text = data.decode("latin-1")
     pairs = parse_qsl(text, keep_blank_values=True, encoding="latin-1", max_num_fields=10_000)
-    return {
-        name.encode("latin-1").decode("utf-8", "surrogateescape"): value.encode("latin-1").decode(
-            "utf-8", "surrogateescape"
+    return [
+        (
+            name.encode("latin-1").decode("utf-8", "surrogateescape"),
+            value.encode("latin-1").decode("utf-8", "surrogateescape"),
         )
         for name, value in pairs
-    }
+    ]

@@ -57,6 +57,15 @@ class Sessions:
             session.busy = False
             session.expires = self._clock() + session.timeout
 
+    def close(self, user: str, session_id: str) -> None:
+        """End a session that no query runs in, before its time."""
+        with self._lock:
+            session = self._sessions.get((user, session_id))
+            if session is None or session.busy:
+                return
+            del self._sessions[user, session_id]
+        session.handle.close()
+
     def expire(self, everything: bool = False) -> None:
         """Close the sessions whose time is over, or all that are idle."""
         now = self._clock()
