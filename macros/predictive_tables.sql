@@ -31,4 +31,28 @@
         served_model LowCardinality(String),
         verdict LowCardinality(String)
     ) engine = MergeTree order by (model, evaluated_on)") %}
+    {# One row per scored customer and as-of date: rhythm, silence, partial defection, risk. Days are open days where they say so. #}
+    {% do run_query("create table if not exists " ~ database ~ ".churn (
+        as_of_date Date,
+        customer_id UInt64,
+        model_version LowCardinality(String),
+        method LowCardinality(String),
+        gap_count UInt16,
+        expected_gap_days Float64,
+        silence_days UInt32,
+        silence_open_days Float64,
+        pause_open_days Float64,
+        gap_ratio Float64,
+        p_no_order_30d Float64,
+        p_defected Float64,
+        baseline_net_amount_90d Nullable(Decimal(18, 2)),
+        spend_change Nullable(Float64),
+        is_spend_falling UInt8,
+        dropped_category_id Nullable(UInt32),
+        dropped_category_name Nullable(String),
+        dropped_category_amount_90d Nullable(Decimal(18, 2)),
+        churn_risk LowCardinality(String),
+        reason_code LowCardinality(String),
+        value_at_risk Decimal(18, 2)
+    ) engine = MergeTree partition by as_of_date order by customer_id") %}
 {% endmacro %}

@@ -31,3 +31,4 @@ group by as_of_date
 -- depends_on: {{ ref('tier_benefit_snapshots') }}
 -- depends_on: {{ ref('tier_stability_snapshots') }}
 -- depends_on: {{ ref('tier_policy_frontier_snapshots') }}
+-- depends_on: {{ ref('churn_snapshots') }}

@@ -4,7 +4,8 @@ import dagster as dg
 
 from orchestration.defs.partitions import daily
 from orchestration.defs.resources import RefreshRun, Warehouse
-from orchestration.predictive import store
+from orchestration.predictive import store, store_churn
+from orchestration.predictive.churn_model import CODE_VERSION as CHURN_VERSION
 from orchestration.predictive.potential import MODEL_VERSION
 from orchestration.predictive.potential import potential as compute_potential
 from orchestration.progress import report
@@ -31,4 +32,27 @@ def potential(context: dg.AssetExecutionContext, warehouse: Warehouse, refresh_r
     report("potential", len(result))
     return dg.MaterializeResult(
         metadata={"customers": len(result), "without_index": int(result["potential_index"].isna().sum())}
+    )
+
+
+@dg.asset(
+    key=["predictive", "churn"],
+    group_name="predictive",
+    description="One row per scored customer and as-of date: rhythm, silence, partial defection and churn risk.",
+    deps=[["facts", "fct_orders"], ["facts", "fct_order_lines"], ["facts", "dim_products"]],
+    partitions_def=daily(),
+    code_version=CHURN_VERSION,
+    kinds={"python"},
+    backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=1),
+    retry_policy=dg.RetryPolicy(max_retries=2, delay=10),
+)
+def churn(context: dg.AssetExecutionContext, warehouse: Warehouse, refresh_run: RefreshRun) -> dg.MaterializeResult:
+    result = store_churn.refresh_churn(warehouse.client(), warehouse.settings(), context.partition_key)
+    report("churn", len(result))
+    return dg.MaterializeResult(
+        metadata={
+            "customers": len(result),
+            "high": int((result["churn_risk"] == "high").sum()),
+            "method": result["method"].iloc[0],
+        }
     )

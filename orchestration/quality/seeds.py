@@ -28,6 +28,7 @@ _CHOICES = {
     ("tier_policy", "blocked_treatment"): {"freeze", "lowest"},
     ("tier_gates", "measure"): {"overdue_days_max", "overdue_amount", "complaint_count_90d", "has_risk_flag"},
     ("tier_benefits", "may_try_new_products"): {"0", "1"},
+    ("churn_actions", "churn_risk"): {"low", "medium", "high"},
 }
 # Whole numbers and shares of the policy with their bounds.
 _RANGES: dict[str, tuple[int, int | Decimal]] = {
@@ -54,7 +55,15 @@ def check_seeds(directory: Path, as_of: date | None = None) -> None:
     """
     seeds = {
         name: _read(directory / f"{name}.csv")
-        for name in (*_COMPONENTS, "scoring_models", "tier_standards", "tier_policy", "tier_gates", "tier_benefits")
+        for name in (
+            *_COMPONENTS,
+            "scoring_models",
+            "tier_standards",
+            "tier_policy",
+            "tier_gates",
+            "tier_benefits",
+            "churn_actions",
+        )
     }
     for (name, column), choices in _CHOICES.items():
         for line, row in seeds[name]:
@@ -67,6 +76,7 @@ def check_seeds(directory: Path, as_of: date | None = None) -> None:
     _check_unique("tier_gates", ["gate"], seeds["tier_gates"])
     _check_tier_names("tier_gates", "best_tier", seeds)
     _check_benefits(seeds)
+    _check_churn_actions(seeds)
     _check_unique("scoring_models", ["scoring_model"], seeds["scoring_models"])
     _check_models(seeds)
     for name, rows in seeds.items():
@@ -186,15 +196,19 @@ def _check_policies(rows: list[tuple[int, Row]]) -> None:
                 )
 
 
+def _ladders_met(name: str, valid_from: str, seeds: dict[str, list[tuple[int, Row]]]) -> list[str]:
+    """Versions of the ladder that hold on some day on which the version `valid_from` of a seed holds."""
+    ladders = _versions(seeds["tier_standards"])
+    ends = min((version for version in _versions(seeds[name]) if version > valid_from), default="9999-12-31")
+    met = [ladder for ladder in ladders if valid_from < ladder < ends]
+    return met + ([max(ladder for ladder in ladders if ladder <= valid_from)] if min(ladders) <= valid_from else [])
+
+
 def _check_tier_names(name: str, column: str, seeds: dict[str, list[tuple[int, Row]]]) -> None:
     """Every tier that a row names is in every version of the ladder that it meets."""
     ladders = _versions(seeds["tier_standards"])
-    versions = sorted(_versions(seeds[name]))
     for line, row in seeds[name]:
-        ends = min((version for version in versions if version > row["valid_from"]), default="9999-12-31")
-        met = [date for date in ladders if row["valid_from"] < date < ends]
-        met += [max(date for date in ladders if date <= row["valid_from"])] if min(ladders) <= row["valid_from"] else []
-        for ladder in met:
+        for ladder in _ladders_met(name, row["valid_from"], seeds):
             if row[column] not in {step["tier"] for _, step in ladders[ladder]}:
                 _fail(name, line, f"{column} `{row[column]}` is not a tier of the standards of {ladder}")
 
@@ -215,6 +229,22 @@ def _check_benefits(seeds: dict[str, list[tuple[int, Row]]]) -> None:
         )
         if missing:
             _fail(name, version[-1][0], f"version {valid_from} has no row for {', '.join(sorted(missing))}")
+
+
+def _check_churn_actions(seeds: dict[str, list[tuple[int, Row]]]) -> None:
+    name = "churn_actions"
+    _check_unique(name, ["tier", "churn_risk"], seeds[name])
+    _check_tier_names(name, "tier", seeds)
+    ladders = _versions(seeds["tier_standards"])
+    for valid_from, version in _versions(seeds[name]).items():
+        for line, row in version:
+            if not row["suggested_action"] or not row["suggested_action_zh"]:
+                _fail(name, line, f"{row['tier']} {row['churn_risk']} has no action in one of the two languages")
+        tiers = {step["tier"] for ladder in _ladders_met(name, valid_from, seeds) for _, step in ladders[ladder]}
+        wanted = {(tier, risk) for tier in tiers for risk in _CHOICES[name, "churn_risk"]}
+        missing = wanted - {(row["tier"], row["churn_risk"]) for _, row in version}
+        if missing:
+            _fail(name, version[-1][0], f"version {valid_from} has no row for {' '.join(min(missing))}")
 
 
 def _check_models(seeds: dict[str, list[tuple[int, Row]]]) -> None:

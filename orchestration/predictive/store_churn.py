@@ -1,0 +1,264 @@
+"""Reading order days and spend for churn, as they were known at a cut-off, and writing its rows of an as-of date."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from clickhouse_connect.driver.client import Client
+
+from orchestration.predictive import churn_model
+from orchestration.predictive.artifacts import Artifact, fingerprint, training_day
+from orchestration.predictive.churn import churn
+from orchestration.predictive.defection import (
+    CATEGORY_RECENT_DAYS,
+    CATEGORY_REFERENCE_DAYS,
+    HALF_DAYS,
+    WINDOW_DAYS,
+    YEAR_DAYS,
+)
+from orchestration.predictive.order_history import OrderHistory
+from orchestration.predictive.rhythm import HISTORY_DAYS
+from orchestration.predictive.store_artifacts import load_or_fit
+from orchestration.warehouse.settings import Settings
+
+MODEL = "churn"
+# A fit learns from at most about this many customers, chosen by the hash of their id.
+_TRAINING_CUSTOMERS = 50_000
+_EPOCH = date(1970, 1, 1)
+
+
+def refresh_churn(client: Client, settings: Settings, as_of: str, known_until: str = "") -> pd.DataFrame:
+    """Compute and replace the rows of `as_of` in `<prefix>_predictive.churn`; fits the month's model where it is missing.
+
+    known_until: last day whose knowledge counts, for a restatement; empty: the as-of date. Facts must be up to date.
+    """
+    day = date.fromisoformat(as_of)
+    trained_until = training_day(day)
+    artifact = load_or_fit(
+        client,
+        settings,
+        MODEL,
+        churn_model.CODE_VERSION,
+        trained_until,
+        lambda: fit_churn(client, settings, trained_until),
+    )
+    history, customers, categories = read_churn_inputs(client, settings, day, _until(known_until, day))
+    result = churn(history, customers, categories, _number(day), artifact.parameters if artifact else None)
+    names = _category_names(client, settings, _until(known_until, day))
+    result["dropped_category_name"] = result["dropped_category_id"].map(names)
+    _replace(client, settings, as_of, artifact.version if artifact else f"untrained-{churn_model.CODE_VERSION}", result)
+    return result
+
+
+def fit_churn(client: Client, settings: Settings, trained_until: date) -> Artifact | None:
+    """The model of a training day, from what was known at its end; None where that is too little."""
+    history = _history(client, settings, trained_until, trained_until, churn_model.TRAINING_DAYS, is_training=True)
+    parameters = churn_model.fit(history, _number(trained_until)) if len(history.customer_id) else None
+    if parameters is None:
+        return None
+    return Artifact(
+        model=MODEL,
+        code_version=churn_model.CODE_VERSION,
+        trained_from=_EPOCH + timedelta(days=int(history.days.min())),
+        trained_until=trained_until,
+        data_fingerprint=fingerprint(history.customer_id[history.owner], history.days),
+        parameters=parameters,
+    )
+
+
+def read_churn_inputs(
+    client: Client, settings: Settings, as_of: date, known_until: date
+) -> tuple[OrderHistory, pd.DataFrame, pd.DataFrame]:
+    """Order days of two years, one row of sums per scored customer, and categories bought before but not lately."""
+    history = _history(client, settings, as_of, known_until, HISTORY_DAYS)
+    table, names = _customers(client, settings, as_of, known_until), list(history.type_names)
+    customers = table.assign(business_type=pd.Categorical(table["business_type"], names).codes.astype(np.int64))
+    # A type whose customers are all silent for two years has no order day: it follows all.
+    unknown = customers["business_type"] < 0
+    if unknown.any():
+        more = sorted(set(table["business_type"][unknown]))
+        history = OrderHistory(
+            history.customer_id,
+            history.business_type,
+            (*names, *more),
+            history.first_day,
+            history.days,
+            history.offsets,
+        )
+        codes = pd.Categorical(table["business_type"], list(history.type_names)).codes
+        customers["business_type"] = codes.astype(np.int64)
+    return history, customers, _categories(client, settings, as_of, known_until)
+
+
+def _until(known_until: str, as_of: date) -> date:
+    return date.fromisoformat(known_until) if known_until else as_of
+
+
+def _number(day: date) -> int:
+    return (day - _EPOCH).days
+
+
+def _cutoff(settings: Settings, known_until: date) -> str:
+    return f"toDateTime64('{known_until + timedelta(days=1)} 00:00:00', 3, '{settings.zone}')"
+
+
+def _orders(settings: Settings, as_of: date, known_until: date, table: str = "fct_orders") -> str:
+    """FROM and WHERE of the valid orders or lines up to `as_of` as they were known."""
+    cutoff = _cutoff(settings, known_until)
+    return (
+        f"FROM {settings.database('facts')}.{table} AS facts WHERE known_from < {cutoff} AND known_to >= {cutoff} "
+        f"AND is_valid = 1 AND business_date <= toDate('{as_of}')"
+    )
+
+
+def _described(settings: Settings, known_until: date) -> str:
+    """Business type and status of customers as they are described at a cut-off; the facts hold those of the day in work only."""
+    cutoff = _cutoff(settings, known_until)
+    return (
+        "SELECT customer_id, tupleElement(described, 1) AS business_type, tupleElement(described, 2) AS customer_status FROM ("
+        "SELECT customer_id, argMax((business_type, customer_status, is_deleted), "
+        f"if(known_at < {cutoff}, 1, -1) * toUnixTimestamp64Milli(known_at)) AS described "
+        f"FROM {settings.database('staging')}.stg_customers GROUP BY customer_id) WHERE tupleElement(described, 3) = 0"
+    )
+
+
+def _history(
+    client: Client, settings: Settings, as_of: date, known_until: date, days: int, is_training: bool = False
+) -> OrderHistory:
+    orders = _orders(settings, as_of, known_until)
+    chosen = ""
+    if is_training:
+        count = client.query(f"SELECT uniqExact(customer_id) {orders}").result_rows[0][0]
+        chosen = f" AND cityHash64(customer_id) % {max(1, -(-count // _TRAINING_CUSTOMERS))} = 0"
+    table = client.query_arrow(
+        f"""
+        SELECT histories.customer_id AS customer_id, ifNull(nullIf(types.business_type, ''), 'unknown') AS business_type,
+            histories.first_day AS first_day, histories.order_days AS order_days
+        FROM (
+            SELECT customer_id, toInt32(min(business_date)) AS first_day,
+                arraySort(groupUniqArrayIf(toInt32(business_date), business_date > toDate('{as_of}') - {days})) AS order_days
+            {orders}{chosen}
+            GROUP BY customer_id
+            HAVING notEmpty(order_days)
+        ) AS histories
+        LEFT JOIN ({_described(settings, known_until)}) AS types ON histories.customer_id = types.customer_id
+        ORDER BY customer_id
+        """,
+        settings={"output_format_arrow_string_as_string": 1},
+    )
+    type_names, kind = np.unique(np.array(table["business_type"].to_pylist(), dtype=str), return_inverse=True)
+    lists = table["order_days"].combine_chunks() if table.num_rows else pa.array([], pa.list_(pa.int32()))
+    lengths = np.diff(lists.offsets.to_numpy()) if table.num_rows else np.array([], dtype=np.int64)
+    return OrderHistory(
+        customer_id=table["customer_id"].to_numpy(),
+        business_type=kind.ravel().astype(np.int64),
+        type_names=tuple(str(name) for name in type_names),
+        first_day=table["first_day"].to_numpy().astype(np.int64),
+        days=lists.flatten().to_numpy().astype(np.int64),
+        offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+    )
+
+
+def _customers(client: Client, settings: Settings, as_of: date, known_until: date) -> pd.DataFrame:
+    day = f"toDate('{as_of}')"
+    windows = {
+        "90d": f"business_date > {day} - {WINDOW_DAYS}",
+        "365d": f"business_date > {day} - 365",
+        "year": f"business_date > {day} - {WINDOW_DAYS + YEAR_DAYS} AND business_date <= {day} - {WINDOW_DAYS}",
+        "half": f"business_date > {day} - {WINDOW_DAYS + HALF_DAYS} AND business_date <= {day} - {WINDOW_DAYS}",
+    }
+    recent = f"business_date > {day} - {CATEGORY_RECENT_DAYS}"
+    before = f"business_date > {day} - {CATEGORY_RECENT_DAYS + CATEGORY_REFERENCE_DAYS} AND NOT ({recent})"
+    sums = [f"toFloat64(sumIf(net_amount, {window})) AS net_{name}" for name, window in windows.items()]
+    counted = {**{name: windows[name] for name in ("90d", "year", "half")}, "recent": recent, "reference": before}
+    counts = [f"uniqExactIf(business_date, {window}) AS order_days_{name}" for name, window in counted.items()]
+    return client.query_df(
+        f"""
+        SELECT sums.*, ifNull(nullIf(types.business_type, ''), 'unknown') AS business_type,
+            ifNull(nullIf(types.customer_status, ''), 'active') AS customer_status
+        FROM (
+            SELECT customer_id, toInt64(min(business_date)) AS first_day, toInt64(max(business_date)) AS last_day,
+                {", ".join(sums)}, {", ".join(counts)}
+            {_orders(settings, as_of, known_until)}
+            GROUP BY customer_id
+        ) AS sums
+        LEFT JOIN ({_described(settings, known_until)}) AS types ON sums.customer_id = types.customer_id
+        ORDER BY customer_id
+        """
+    )
+
+
+def _categories(client: Client, settings: Settings, as_of: date, known_until: date) -> pd.DataFrame:
+    """Top-level categories that a customer bought on four days or more of the reference and on none of the recent ones."""
+    recent = f"business_date > toDate('{as_of}') - {CATEGORY_RECENT_DAYS}"
+    start = f"business_date > toDate('{as_of}') - {CATEGORY_RECENT_DAYS + CATEGORY_REFERENCE_DAYS}"
+    products = (
+        "SELECT product_id, toUInt32(ifNull(parent_category_id, ifNull(category_id, 0))) AS category "
+        f"FROM {settings.database('facts')}.dim_products WHERE category_id IS NOT NULL"
+    )
+    table = client.query_arrow(
+        f"""
+        SELECT lines.customer_id AS customer_id, products.category AS category_id,
+            toUInt32(groupBitmap(toUInt32(lines.business_date))) AS order_days_reference, toUInt32(0) AS order_days_recent,
+            toFloat64(sum(lines.gross_amount)) AS amount_reference, countIf({recent}) AS recent_lines
+        FROM (SELECT customer_id, product_id, business_date, gross_amount
+            {_orders(settings, as_of, known_until, "fct_order_lines")} AND {start}) AS lines
+        INNER JOIN ({products}) AS products ON lines.product_id = products.product_id
+        GROUP BY customer_id, category_id
+        HAVING recent_lines = 0 AND order_days_reference >= 4
+        ORDER BY customer_id, category_id
+        """
+    )
+    return table.to_pandas()
+
+
+def _category_names(client: Client, settings: Settings, known_until: date) -> dict[int, str]:
+    rows = client.query(
+        f"SELECT category_id, argMax(category_name, if(known_at < {_cutoff(settings, known_until)}, 1, -1) "
+        f"* toUnixTimestamp64Milli(known_at)) FROM {settings.database('staging')}.stg_categories GROUP BY category_id"
+    ).result_rows
+    return {int(category): str(name) for category, name in rows}
+
+
+def _replace(client: Client, settings: Settings, as_of: str, model_version: str, result: pd.DataFrame) -> None:
+    """Make `result` the rows of `as_of`, all at once or not at all."""
+    table = f"{settings.database('predictive')}.churn"
+    incoming = f"{table}_incoming"
+    count = len(result)
+    types = {
+        "method": pa.string(),
+        "gap_count": pa.uint16(),
+        "expected_gap_days": pa.float64(),
+        "silence_days": pa.uint32(),
+        "silence_open_days": pa.float64(),
+        "pause_open_days": pa.float64(),
+        "gap_ratio": pa.float64(),
+        "p_no_order_30d": pa.float64(),
+        "p_defected": pa.float64(),
+        "baseline_net_amount_90d": pa.decimal128(18, 2),
+        "spend_change": pa.float64(),
+        "is_spend_falling": pa.uint8(),
+        "dropped_category_id": pa.uint32(),
+        "dropped_category_name": pa.string(),
+        "dropped_category_amount_90d": pa.decimal128(18, 2),
+        "churn_risk": pa.string(),
+        "reason_code": pa.string(),
+        "value_at_risk": pa.decimal128(18, 2),
+    }
+    columns = {
+        "as_of_date": pa.array([date.fromisoformat(as_of)] * count, pa.date32()),
+        "customer_id": pa.array(result["customer_id"].to_numpy(), pa.uint64()),
+        "model_version": pa.array([model_version] * count, pa.string()),
+    }
+    for name, kind in types.items():
+        # A float would lose a cent on its way into a decimal column.
+        plain = pa.float64() if pa.types.is_decimal(kind) else None
+        columns[name] = pa.array(result[name], plain, from_pandas=True).cast(kind, safe=False)
+    client.command(f"DROP TABLE IF EXISTS {incoming}")
+    client.command(f"CREATE TABLE {incoming} AS {table}")
+    client.insert_arrow(incoming, pa.table(columns))
+    client.command(f"ALTER TABLE {table} REPLACE PARTITION {{as_of:Date}} FROM {incoming}", parameters={"as_of": as_of})
+    client.command(f"DROP TABLE {incoming}")
