@@ -1,0 +1,65 @@
+"""Maximum of a likelihood in a few unbounded parameters, and the standard errors at it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+Objective = Callable[[np.ndarray], tuple[float, np.ndarray]]
+
+
+@dataclass(frozen=True)
+class Maximum:
+    """theta: the parameters there. errors: their standard errors, None where the data do not identify one."""
+
+    theta: np.ndarray
+    errors: list[float | None]
+    log_likelihood: float
+    converged: bool
+
+
+def maximise(objective: Objective, starts: Sequence[np.ndarray], bound: float, count: float) -> Maximum:
+    """The best of the starts. objective: mean of minus the log likelihood over `count` cases, and its gradient.
+
+    Parameters stay within plus and minus `bound`; one that ends there has no standard error.
+    """
+    from scipy.optimize import minimize
+
+    best = None
+    for start in starts:
+        found = minimize(
+            objective,
+            np.clip(start, -bound, bound),
+            jac=True,
+            method="L-BFGS-B",
+            bounds=[(-bound, bound)] * len(start),
+            options={"ftol": 1e-13, "gtol": 1e-8, "maxiter": 500, "maxcor": 20},
+        )
+        # A start must be better by more than rounding, so that the earlier one wins a tie.
+        if best is None or found.fun < best.fun - 1e-10:
+            best = found
+    assert best is not None
+    theta = np.asarray(best.x)
+    _, gradient = objective(theta)
+    is_inside = np.abs(theta) < bound - 1e-6
+    converged = bool(np.all(np.isfinite(theta)) and np.all(np.abs(gradient[is_inside]) < 1e-5))
+    return Maximum(theta, _errors(objective, theta, is_inside, count), -float(best.fun) * count, converged)
+
+
+def _errors(objective: Objective, theta: np.ndarray, is_inside: np.ndarray, count: float) -> list[float | None]:
+    """Square roots of the diagonal of the inverse information, over the parameters inside the bounds."""
+    inside = np.flatnonzero(is_inside)
+    information = np.empty((len(inside), len(inside)))
+    for row, place in enumerate(inside):
+        step = np.zeros_like(theta)
+        step[place] = 1e-4
+        slope = (objective(theta + step)[1] - objective(theta - step)[1]) / 2e-4
+        information[row] = slope[inside] * count
+    information = (information + information.T) / 2.0
+    errors: list[float | None] = [None] * len(theta)
+    if len(inside) and np.all(np.isfinite(information)) and np.linalg.eigvalsh(information)[0] > 0:
+        for place, variance in zip(inside, np.diag(np.linalg.inv(information)), strict=True):
+            errors[place] = float(np.sqrt(variance))
+    return errors
