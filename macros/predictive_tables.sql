@@ -55,4 +55,39 @@
         reason_code LowCardinality(String),
         value_at_risk Decimal(18, 2)
     ) engine = MergeTree partition by as_of_date order by customer_id") %}
+    {# One row per customer, as-of date and place of the list. #}
+    {% do run_query("create table if not exists " ~ database ~ ".product_recommendations (
+        as_of_date Date,
+        model_version LowCardinality(String),
+        customer_id UInt64,
+        rank UInt8,
+        product_id UInt64,
+        product_name LowCardinality(String),
+        category_id Nullable(UInt32),
+        category_name LowCardinality(Nullable(String)),
+        score Float64,
+        method LowCardinality(String),
+        reason_code LowCardinality(String),
+        order_lines_365d UInt32,
+        last_bought_on Nullable(Date),
+        usual_gap_days UInt16,
+        goes_with_product_id Nullable(UInt64),
+        goes_with_product_name LowCardinality(Nullable(String)),
+        goes_with_share Nullable(Float64),
+        region_share Float64
+    ) engine = MergeTree partition by as_of_date order by (customer_id, rank)") %}
+    {# One row per as-of date, target and method: how well its lists foresaw the last two weeks. #}
+    {% do run_query("create table if not exists " ~ database ~ ".recommendation_evaluation (
+        as_of_date Date,
+        model_version LowCardinality(String),
+        target LowCardinality(String),
+        method LowCardinality(String),
+        customer_count UInt32,
+        recall_at_10 Nullable(Float64),
+        recall_low Nullable(Float64),
+        recall_high Nullable(Float64),
+        coverage Nullable(Float64),
+        role LowCardinality(String),
+        verdict LowCardinality(String)
+    ) engine = MergeTree partition by as_of_date order by (target, method)") %}
 {% endmacro %}

@@ -130,6 +130,22 @@ def refresh(as_of: date | None, start: date | None, end: date | None, every: int
 
 
 @main.command()
+@click.option("--as-of", type=DAY, help="The day whose end bounds what is known. Default: the last refreshed day.")
+def predict(as_of: date | None) -> None:
+    """Make the predictions of the week: products to offer each customer. Not part of a refresh."""
+    from orchestration import predict as predicting
+    from orchestration.tables import recommendation_table
+    from orchestration.warehouse.client import connect, ensure_running
+
+    started = time.monotonic()
+    day = predicting.predict(as_of)
+    settings = ensure_running(Settings.from_environment())
+    client = connect(settings, autogenerate_session_id=False)
+    click.echo(recommendation_table(client, settings, day))
+    click.echo(f"{day}  predicted in {time.monotonic() - started:.1f} s")
+
+
+@main.command()
 def replay() -> None:
     """Decide all stored days again from their stored inputs, and compare: proof that every tier follows from them."""
     from orchestration.replay import replay as replaying

@@ -1,4 +1,4 @@
-"""Tables for the terminal: what landed, and who is in which tier."""
+"""Tables for the terminal: what landed, who is in which tier, and what was predicted how well."""
 
 from __future__ import annotations
 
@@ -55,6 +55,32 @@ def tier_table(client: Client, settings: Settings, as_of: date) -> str:
             f"{down:,}",
         )
     table.title = f"Tiers on {as_of}"
+    return _text(table)
+
+
+def recommendation_table(client: Client, settings: Settings, day: date) -> str:
+    """How well each method foresaw the last two weeks, and which ones made the lists of `day`."""
+    database = settings.database("predictive")
+    rows = client.query(
+        f"""
+        SELECT method, verdict,
+            maxIf(recall_at_10, target = 'all'), maxIf(recall_at_10, target = 'not_in_use'),
+            maxIf(recall_at_10, target = 'never_bought'), maxIf(coverage, target = 'not_in_use'),
+            arrayStringConcat(groupUniqArrayIf(role, role != ''), ', ')
+        FROM {database}.recommendation_evaluation WHERE as_of_date = {{day:Date}} GROUP BY method, verdict
+        ORDER BY indexOf(['popularity', 'repurchase', 'co_occurrence', 'factorisation', 'blend', 'served'], method)
+        """,
+        parameters={"day": day},
+    ).result_rows
+    count, customers = client.query(
+        f"SELECT count(), uniqExact(customer_id) FROM {database}.product_recommendations WHERE as_of_date = {{day:Date}}",
+        parameters={"day": day},
+    ).result_rows[0]
+    table = _table("method", "recall@10: all", "not in use", "never bought", "coverage", "serves")
+    for method, _, *measures, role in rows:
+        table.add_row(method, *(_percent(measure) for measure in measures), role.replace("_", " "))
+    verdict = rows[0][1] if rows else "no customer"
+    table.title = f"{count:,} recommendations for {customers:,} customers on {day}; methods by the two weeks before it ({verdict})"
     return _text(table)
 
 

@@ -1,4 +1,4 @@
-"""When it runs: every morning for the day before, and on Mondays once from landing anew."""
+"""When it runs: every morning for the day before, and on Mondays once from landing anew, then the predictions of the week."""
 
 from datetime import timedelta
 from zoneinfo import ZoneInfo
@@ -7,8 +7,9 @@ import dagster as dg
 
 from orchestration.defs.partitions import daily
 
+WEEKLY = dg.AssetSelection.tag("runs", "weekly_predictions")
 # Checks on landing have to be named: nothing in a refresh materializes landing.
-EVERYTHING = dg.AssetSelection.all() | dg.AssetSelection.all_asset_checks()
+EVERYTHING = (dg.AssetSelection.all() - WEEKLY) | dg.AssetSelection.all_asset_checks()
 
 daily_refresh = dg.define_asset_job(
     "daily_refresh",
@@ -23,6 +24,13 @@ weekly_refresh = dg.define_asset_job(
     executor_def=dg.in_process_executor,
     config={"ops": {"dbt_features": {"config": {"full": True}}}},
     description="The daily refresh of Sunday with the facts made anew from landing, so that no drift lives for longer than a week.",
+)
+
+weekly_predictions = dg.define_asset_job(
+    "weekly_predictions",
+    selection=WEEKLY,
+    executor_def=dg.in_process_executor,
+    description="What to offer each customer, and what will be sold in the coming weeks, from the last refreshed day.",
 )
 
 daily_schedule = dg.build_schedule_from_partitioned_job(
@@ -42,3 +50,17 @@ def weekly_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     monday = context.scheduled_execution_time.astimezone(ZoneInfo(daily().timezone)).date()
     key = (monday - timedelta(days=1)).isoformat()
     return dg.RunRequest(run_key=f"weekly-{key}", partition_key=key)
+
+
+@dg.schedule(
+    job=weekly_predictions,
+    name="predictions_on_monday",
+    cron_schedule="0 8 * * 1",
+    execution_timezone=daily().timezone,
+    default_status=dg.DefaultScheduleStatus.STOPPED,
+)
+def predictions_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """From Sunday, the day that the refreshes of Monday morning have brought up."""
+    monday = context.scheduled_execution_time.astimezone(ZoneInfo(daily().timezone)).date()
+    key = (monday - timedelta(days=1)).isoformat()
+    return dg.RunRequest(run_key=f"predictions-{key}", partition_key=key)

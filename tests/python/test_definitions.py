@@ -74,3 +74,12 @@ def test_a_refresh_judges_landing_inputs_and_the_build(definitions: dg.Definitio
 def test_dbt_tests_are_asset_checks(definitions: dg.Definitions) -> None:
     checks = {check.asset_key.path[-1] for check in definitions.resolve_asset_graph().asset_check_keys}
     assert {"customer_tiers", "fct_orders", "score_weights"} <= checks
+
+
+def test_predictions_run_on_mondays_in_a_job_of_their_own(definitions: dg.Definitions) -> None:
+    schedule = definitions.resolve_schedule_def("predictions_on_monday")
+    assert (schedule.cron_schedule, schedule.execution_timezone) == ("0 8 * * 1", "Asia/Shanghai")
+    weekly = {node.name for node in definitions.resolve_job_def("weekly_predictions").graph.nodes}
+    daily = {node.name for node in definitions.resolve_job_def("daily_refresh").graph.nodes}
+    assert "predictive__product_recommendations" in weekly
+    assert not weekly & daily

@@ -28,7 +28,7 @@ MAY_READ = {
     "scoring": {"features", "scoring", "seeds", "predictive"},
     "tiers": {"features", "scoring", "tiers", "seeds"},
     "snapshots": {"features", "scoring", "tiers", "snapshots", "seeds", "predictive"},
-    "marts": {"snapshots"},
+    "marts": {"snapshots", "predictive"},
 }
 
 # The part of a refresh that builds a layer. dbt runs a test as soon as one of its parents is built, so that a test with

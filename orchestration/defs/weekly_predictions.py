@@ -1,0 +1,51 @@
+"""Weekly predictions: Python assets of their own job, not part of the daily refresh, whose facts they read."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+
+import dagster as dg
+from clickhouse_connect.driver.client import Client
+
+from orchestration.defs.partitions import daily
+from orchestration.defs.resources import Warehouse
+from orchestration.lock import writer_lock
+from orchestration.predictions import choose_day, recommend_products
+from orchestration.predictive.recommendation import MODEL_VERSION as RECOMMENDATION_VERSION
+from orchestration.warehouse.settings import Settings
+
+GROUP = "weekly_predictions"
+
+
+@contextmanager
+def _prepared(context: dg.AssetExecutionContext, warehouse: Warehouse) -> Iterator[tuple[Client, Settings, date]]:
+    """The warehouse and the day, while the writer lock is held; refuses a day that the facts do not reach."""
+    settings, client = warehouse.settings(), warehouse.client()
+    asked = date.fromisoformat(context.partition_key)
+    with writer_lock(settings, f"tierhouse predict --as-of {asked}"):
+        yield client, settings, choose_day(client, settings, asked)
+
+
+@dg.asset(
+    key=["predictive", "product_recommendations"],
+    group_name="predictive",
+    tags={"runs": GROUP},
+    description="One row per customer, as-of date and place of the list: a product to offer and why.",
+    deps=[["facts", "fct_order_lines"], ["facts", "fct_orders"]],
+    partitions_def=daily(),
+    code_version=RECOMMENDATION_VERSION,
+    kinds={"python"},
+    backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=1),
+)
+def product_recommendations(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
+    with _prepared(context, warehouse) as (client, settings, day):
+        made = recommend_products(client, settings, day)
+    return dg.MaterializeResult(
+        metadata={
+            "rows": made.row_count,
+            "customers": made.customer_count,
+            "list_method": made.list_method,
+            "new_method": made.new_method,
+            "reason": made.reason,
+        }
+    )

@@ -1,0 +1,35 @@
+"""SQL for Python that reads the warehouse as it was known at the end of a day: the rules of macros/time.sql and versions.sql."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+from orchestration.warehouse.settings import Settings
+
+
+def until(day: date) -> str:
+    """The day as a date."""
+    return f"toDate('{day.isoformat()}')"
+
+
+def cutoff(settings: Settings, day: date) -> str:
+    """First moment that is not known any more: 00:00 of the next day in the business zone."""
+    return f"toDateTime64('{(day + timedelta(days=1)).isoformat()} 00:00:00', 3, '{settings.zone}')"
+
+
+def known(settings: Settings, day: date) -> str:
+    """True for the version of a fact that was known at the end of the day."""
+    return f"(known_from < {cutoff(settings, day)} AND known_to >= {cutoff(settings, day)})"
+
+
+def described(settings: Settings, source: str, key: str, columns: tuple[str, ...], day: date) -> str:
+    """Master data as of the end of the day: one row per key of `stg_<source>`, its latest version known then, else its first.
+
+    The dimensions of the facts hold the day of the last refresh only, so another day is read from the versions themselves.
+    """
+    described_as = ", ".join(f"described.{place} AS {column}" for place, column in enumerate(columns, 1))
+    return (
+        f"(SELECT {key}, {described_as} FROM (SELECT {key}, argMax(tuple({', '.join(columns)}, is_deleted), "
+        f"if(known_at < {cutoff(settings, day)}, 1, -1) * toUnixTimestamp64Milli(known_at)) AS described "
+        f"FROM {settings.database('staging')}.stg_{source} GROUP BY {key}) WHERE described.{len(columns) + 1} = 0)"
+    )

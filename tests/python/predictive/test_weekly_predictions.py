@@ -1,0 +1,164 @@
+"""Weekly predictions over a demo world: they know nothing of what came later, and they find what the world was made of."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from datetime import date, timedelta
+
+import pandas as pd
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from orchestration import history
+from orchestration.errors import TierhouseError
+from orchestration.landing import generator
+from orchestration.predictions import Recommended, choose_day, recommend_products
+from orchestration.warehouse.client import connect, ensure_running, running_server
+from orchestration.warehouse.settings import Settings
+
+LAST = date(2026, 3, 29)
+# Two weeks before the end, so that there is something to leak.
+DAY = LAST - timedelta(days=14)
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """A warehouse of its own with the facts of a demo world."""
+    home = tmp_path_factory.mktemp("predictions")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    made = ensure_running(Settings.from_environment({"TIERHOUSE_HOME": str(home), "TIERHOUSE_PORT": str(port)}))
+    client = connect(made)
+    generator.land_demo(client, made, customers=1000, days=130, seed=3, last_date=LAST)
+    patch = pytest.MonkeyPatch()
+    for name, value in made.environment().items():
+        patch.setenv(name, value)
+    history.build_facts(client, made, LAST)
+    yield made
+    patch.undo()
+    running = running_server(home)
+    if running:
+        os.kill(running.pid, signal.SIGTERM)
+
+
+@pytest.fixture(scope="module")
+def client(settings: Settings) -> Client:
+    return connect(settings, autogenerate_session_id=False)
+
+
+@pytest.fixture(scope="module")
+def recommended(client: Client, settings: Settings) -> Recommended:
+    return recommend_products(client, settings, DAY)
+
+
+def _rows(client: Client, table: str) -> pd.DataFrame:
+    frame = client.query_df(
+        f"SELECT * FROM tierhouse_predictive.{table} WHERE as_of_date = {{day:Date}} ORDER BY ALL",
+        parameters={"day": DAY},
+    )
+    return frame
+
+
+def test_every_customer_who_may_order_gets_a_list_of_products_on_sale(
+    client: Client, settings: Settings, recommended: Recommended
+) -> None:
+    rows = _rows(client, "product_recommendations")
+    assert recommended.reason == "judged"
+    assert recommended.row_count == len(rows) > 5000
+    assert (
+        rows.groupby("customer_id")["rank"].apply(list).map(lambda ranks: ranks == list(range(1, len(ranks) + 1))).all()
+    )
+    closed = client.query_df(
+        "SELECT customer_id FROM tierhouse_landing.customers WHERE status != 'active' AND updated_at < toDateTime64("
+        f"'{DAY + timedelta(days=1)} 00:00:00', 3, 'Asia/Shanghai')"
+    )["customer_id"]
+    gone = client.query_df(
+        "SELECT product_id FROM tierhouse_landing.products WHERE status != 'active' AND updated_at < toDateTime64("
+        f"'{DAY + timedelta(days=1)} 00:00:00', 3, 'Asia/Shanghai')"
+    )["product_id"]
+    assert len(closed) and len(gone)
+    assert not set(closed) & set(rows["customer_id"])
+    assert not set(gone) & {*rows["product_id"], *rows["goes_with_product_id"]}
+
+
+def test_the_lists_find_the_products_that_the_world_made_each_customer_like(
+    client: Client, recommended: Recommended
+) -> None:
+    # The assortment of a customer is the truth of the generator; a draw of the same region's goods at random is the chance.
+    liked, chance = client.query(
+        """
+        WITH liked AS (
+            SELECT DISTINCT customer_id, product_id FROM (
+                SELECT customer_id, toUInt32(type_index * 4096 + cityHash64(3, 80, customer_id, toUInt8(favourite),
+                    intDiv((SELECT days FROM tierhouse_demo.world) - 15 + customer_id % 180, 180)) % 4096) AS draw
+                FROM tierhouse_demo.customers ARRAY JOIN range(assortment) AS favourite
+            ) AS favourites INNER JOIN tierhouse_demo.draws AS draws USING (draw)
+        )
+        SELECT avg((customer_id, product_id) IN liked),
+            avg((customer_id, any_product) IN liked)
+        FROM (
+            SELECT customer_id, product_id, arrayElement((SELECT groupUniqArray(product_id) FROM
+                tierhouse_predictive.product_recommendations) AS everything,
+                1 + cityHash64(customer_id, rank) % length(everything)) AS any_product
+            FROM tierhouse_predictive.product_recommendations WHERE rank <= 7 AND reason_code = 'repurchase'
+        )
+        """
+    ).result_rows[0]
+    assert liked > 5 * chance > 0
+
+
+def test_what_came_after_the_day_changes_nothing(client: Client, settings: Settings, recommended: Recommended) -> None:
+    before = {name: _rows(client, name) for name in ("product_recommendations", "recommendation_evaluation")}
+    cutoff = f"toDateTime64('{DAY + timedelta(days=1)} 00:00:00', 3, 'Asia/Shanghai')"
+    facts, landing = "tierhouse_facts", "tierhouse_landing"
+    wait = {"mutations_sync": 2}
+    # Every later line becomes another product of another customer, and half of the later orders are gone.
+    client.command(
+        f"ALTER TABLE {facts}.fct_order_lines UPDATE product_id = 9000000 + cityHash64(order_id, line_no) % 50, "
+        f"customer_id = customer_id + 1, gross_amount = 1 WHERE known_from >= {cutoff}",
+        settings=wait,
+    )
+    client.command(
+        f"ALTER TABLE {facts}.fct_orders DELETE WHERE known_from >= {cutoff} AND order_id % 2 = 0", settings=wait
+    )
+    for table, changes in (
+        ("products", "'discontinued' AS status, 'renamed' AS product_name"),
+        ("customers", "'blocked' AS status, 'elsewhere' AS region_code"),
+        ("categories", "'renamed' AS category_name"),
+    ):
+        client.command(
+            f"INSERT INTO {landing}.{table} SELECT * REPLACE ({changes}, {cutoff} AS updated_at) FROM {landing}.{table} "
+            f"WHERE updated_at < {cutoff}"
+        )
+
+    assert recommend_products(client, settings, DAY) == recommended
+
+    for name, rows in before.items():
+        pd.testing.assert_frame_equal(_rows(client, name), rows, check_exact=True)
+
+
+def test_a_history_that_is_too_short_to_judge_by_says_so(client: Client, settings: Settings) -> None:
+    day = LAST - timedelta(days=129 - 20)
+
+    made = recommend_products(client, settings, day)
+
+    assert (made.reason, made.list_method, made.new_method) == ("history_too_short", "repurchase", "popularity")
+    assert made.row_count > 0
+    verdicts = client.query(
+        "SELECT target, method, role, verdict, recall_at_10 FROM tierhouse_predictive.recommendation_evaluation "
+        "WHERE as_of_date = {day:Date} ORDER BY target",
+        parameters={"day": day},
+    ).result_rows
+    assert verdicts == [
+        ("never_bought", "popularity", "new_places", "history_too_short", None),
+        ("not_in_use", "repurchase", "list", "history_too_short", None),
+    ]
+
+
+def test_a_warehouse_that_was_never_refreshed_is_told_so(client: Client, settings: Settings) -> None:
+    with pytest.raises(TierhouseError, match="run `tierhouse refresh` first"):
+        choose_day(client, settings)
