@@ -90,4 +90,22 @@
         role LowCardinality(String),
         verdict LowCardinality(String)
     ) engine = MergeTree partition by as_of_date order by (target, method)") %}
+    {# One row per as-of date and feature or score: how far the customers are from those of the reference day. #}
+    {% do run_query("create table if not exists " ~ database ~ ".feature_drift (
+        as_of_date Date,
+        model_version LowCardinality(String),
+        feature LowCardinality(String),
+        kind LowCardinality(String),
+        reference_date Nullable(Date),
+        reference_count UInt64,
+        current_count UInt64,
+        bin_count UInt16,
+        psi Nullable(Float64),
+        critical_value Nullable(Float64),
+        critical_value_chi2 Nullable(Float64),
+        p_value Nullable(Float64),
+        p_value_of_all Nullable(Float64),
+        is_alarm UInt8,
+        verdict LowCardinality(String)
+    ) engine = MergeTree partition by as_of_date order by feature") %}
 {% endmacro %}

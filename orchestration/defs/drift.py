@@ -1,0 +1,31 @@
+"""Drift of features and scores, once a week: are the customers still those that the models were trained on?"""
+
+import dagster as dg
+
+from orchestration.defs.partitions import daily
+from orchestration.defs.resources import Warehouse
+from orchestration.lock import writer_lock
+from orchestration.predictive import store_drift
+from orchestration.predictive.drift import CODE_VERSION
+from orchestration.progress import report
+
+
+@dg.asset(
+    key=["predictive", "feature_drift"],
+    group_name="predictive",
+    description="One row per compared day and feature or score: stability index, critical value, verdict.",
+    deps=[["snapshots", name] for name in ("customer_feature_snapshots", "customer_tier_snapshots", "churn_snapshots")],
+    partitions_def=daily(),
+    code_version=CODE_VERSION,
+    tags={"runs": "weekly_predictions"},
+    kinds={"python"},
+    backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=1),
+    retry_policy=dg.RetryPolicy(max_retries=2, delay=10),
+)
+def feature_drift(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
+    settings = warehouse.settings()
+    with writer_lock(settings, f"drift of {context.partition_key}"):
+        rows = store_drift.refresh_drift(warehouse.client(), settings, context.partition_key)
+    report("drift", len(rows))
+    alarms = [row["feature"] for row in rows if row["is_alarm"]]
+    return dg.MaterializeResult(metadata={"compared": len(rows), "alarms": len(alarms), "features": ", ".join(alarms)})
