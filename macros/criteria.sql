@@ -58,3 +58,43 @@
 {% macro weekday_mask(weekdays) -%}
     toUInt8(arraySum(arrayMap(day -> bitShiftLeft(1, toUInt8(day) - 1), splitByChar(',', toString({{ weekdays }})))))
 {%- endmacro %}
+
+{# The measures that gates look at, as an array of (name, value); an unknown one is null. #}
+{% macro gate_measures(overdue_days_max, overdue_amount, complaint_count_90d, has_risk_flag) -%}
+    [
+        ('overdue_days_max', toFloat64({{ overdue_days_max }})),
+        ('overdue_amount', toFloat64({{ overdue_amount }})),
+        ('complaint_count_90d', toFloat64({{ complaint_count_90d }})),
+        ('has_risk_flag', toFloat64({{ has_risk_flag }}))
+    ]
+{%- endmacro %}
+
+{# True while a gate is closed; nothing is not more than any threshold, and unknown closes none. #}
+{% macro gate_is_closed(measured_value, threshold) -%}
+    ({{ measured_value }} > 0 and {{ measured_value }} > {{ threshold }})
+{%- endmacro %}
+
+{# Last day of a manager's entry: nobody means an override for ever, so one that was entered without an end gets one. #}
+{% macro override_valid_to(entry, days_without_end) -%}
+    assumeNotNull(coalesce({{ entry }}.valid_to, {{ entry }}.valid_from + {{ days_without_end }} - 1))
+{%- endmacro %}
+
+{# Whether an entry counts, before several of one customer are compared. #}
+{% macro override_validity(tier_exists, reason) -%}
+    multiIf(not ({{ tier_exists }}), 'unknown_tier', trim(both ' ' from {{ reason }}) = '', 'no_reason', 'in_force')
+{%- endmacro %}
+
+{# The seeds whose rows decide scores and tiers, in the order in which a configuration version reads them. #}
+{% macro configuration_seeds() -%}
+score_weights,scoring_models,tier_standards,tier_policy,tier_gates,tier_benefits,potential_weights
+{%- endmacro %}
+
+{# A text that changes when any row of a configuration does; `versions` are relations with the rows that count, one per seed of
+   configuration_seeds(). #}
+{% macro config_version(versions) -%}
+    lower(hex(sipHash64(
+        {% for version in versions -%}
+        (select arraySort(groupArray(toString(tuple(* except (comment))))) from {{ version }}){{ ',' if not loop.last }}
+        {% endfor -%}
+    )))
+{%- endmacro %}

@@ -127,8 +127,12 @@ confirm_down_decisions,maximum_steps_down,minimum_dwell_days,grace_days_after_up
 {%- endmacro %}
 
 {# A whole history at once, for a FROM clause: one row per row of `relation`, which has customer_id, policy and the inputs of
-   tier_input_names(), with is_new, is_downgrade_day, the state after the day, the tier before it, decision and reason. #}
-{% macro replayed_states(relation) -%}
+   tier_input_names(), with is_new, is_downgrade_day, the state after the day, the tier before it, decision and reason.
+   `start` names a relation with customer_id, policy and the state after the stored day before all days of `relation`, which is
+   `start_date`; without it the history begins with the first day. (What a left join does not find must be 0, not null:
+   join_use_nulls = 0.) `days`: a relation with policy, as_of_date and downgrade_weekdays of all days, which spares reading
+   `relation` twice. #}
+{% macro replayed_states(relation, start=none, start_date=none, days=none) -%}
     {%- set names = tier_input_names().replace('\n', '').split(',') -%}
     {%- set state_names = ['earned_rank', 'earned_since_date', 'upgraded_on', 'up_count', 'up_rank', 'down_count', 'down_rank',
         'tier_rank', 'tier_since_date'] -%}
@@ -144,6 +148,8 @@ confirm_down_decisions,maximum_steps_down,minimum_dwell_days,grace_days_after_up
         {%- do before.update({name: 'state_before.' ~ loop.index}) -%}
         {%- do after.update({name: name}) -%}
     {%- endfor -%}
+    {%- set first_date = start_date or 'toDate(0)' -%}
+    {%- set before_all = 'start_state' if start else none -%}
     {%- set nothing = 'tuple(toUInt8(0), toDate(0), toDate(0), toUInt8(0), toUInt8(0), toUInt8(0), toUInt8(0), toUInt8(0), toDate(0))' -%}
     (
         with replay_days as (
@@ -157,33 +163,49 @@ confirm_down_decisions,maximum_steps_down,minimum_dwell_days,grace_days_after_up
                     policy,
                     as_of_date,
                     any(downgrade_weekdays) as downgrade_weekdays,
-                    max(as_of_date) over (
-                        order by as_of_date range between unbounded preceding and 1 preceding
+                    greatest(
+                        max(as_of_date) over (order by as_of_date range between unbounded preceding and 1 preceding), {{ first_date }}
                     ) as previous_date
-                from {{ relation }}
+                from {{ days or relation }}
                 group by policy, as_of_date
             )
+        ),
+
+        replay_days_of_customers as (
+            select
+                policy,
+                customer_id,
+                arraySort(x -> x.1, groupArray(({% for name in names %}{{ name }}, {% endfor %}is_downgrade_day, previous_date))) as stored
+            from {{ relation }} as relation
+            inner join replay_days using (policy, as_of_date)
+            group by policy, customer_id
+            -- Else the aggregation hands out hundreds of small blocks, and the fold costs four times as much.
+            settings group_by_two_level_threshold = 0, group_by_two_level_threshold_bytes = 0
         ),
 
         replay_histories as (
             select
                 policy,
                 customer_id,
-                arraySort(x -> x.1, groupArray(({% for name in names %}{{ name }}, {% endfor %}is_downgrade_day, previous_date))) as stored,
+                {% if start -%}
+                tuple({% for name in state_names %}start_states.{{ name }}{{ ', ' if not loop.last }}{% endfor %}) as start_state,
+                {% endif -%}
                 arrayMap(
                     (x, earlier) -> ({% for name in names %}x.{{ loop.index }}, {% endfor %}x.{{ names | length + 1 }}, toUInt8(x.{{ names | length + 2 }} != earlier)),
-                    -- The first day of a customer is new, whatever day was stored before it.
-                    stored, arrayPushFront(arrayPopBack(stored.1), toDate('2149-06-06'))
+                    -- The first day of a customer is new, whatever day was stored before it, unless there is a state to start from.
+                    stored, arrayPushFront(
+                        arrayPopBack(stored.1),
+                        {{ "if(start_states.earned_rank > 0, " ~ first_date ~ ", toDate('2149-06-06'))" if start else "toDate('2149-06-06')" }}
+                    )
                 ) as days,
                 arrayFold(
                     (a, x) -> ({{ tier_transition(fold_state, fold_inputs) }} as next, arrayPushBack(a.2, next)),
-                    days, ({{ nothing }}, arrayResize([{{ nothing }}], 0))
+                    days, ({{ before_all or nothing }}, arrayResize([{{ nothing }}], 0))
                 ).2 as states
-            from {{ relation }} as relation
-            inner join replay_days using (policy, as_of_date)
-            group by policy, customer_id
-            -- Else the aggregation hands out hundreds of small blocks, and the fold costs four times as much.
-            settings group_by_two_level_threshold = 0, group_by_two_level_threshold_bytes = 0
+            from replay_days_of_customers
+            {% if start -%}
+            left join {{ start }} as start_states using (policy, customer_id)
+            {% endif -%}
         ),
 
         replayed as (
@@ -202,7 +224,7 @@ confirm_down_decisions,maximum_steps_down,minimum_dwell_days,grace_days_after_up
                 state_before.8 as previous_rank
             from replay_histories
             array join
-                days as x, states as state_after, arrayPushFront(arrayPopBack(states), {{ nothing }}) as state_before
+                days as x, states as state_after, arrayPushFront(arrayPopBack(states), {{ before_all or nothing }}) as state_before
         )
 
         select

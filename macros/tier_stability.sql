@@ -1,11 +1,20 @@
-{# How still the tiers of a history hold. `history` names a relation with variant, customer_id, as_of_date, tier_rank and
-   candidate_rank, one row per customer and stored day, at most one day a week; it is read once. Gives one row per variant.
-   Definitions are in docs/state_machine.md. Nothing here needs dbt. #}
+{# How still the tiers of a history hold. Definitions are in docs/state_machine.md. Nothing here needs dbt.
+
+   `history` names a relation with variant, customer_id, as_of_date, tier_rank and candidate_rank, one row per customer and stored
+   day, at most one day a week; it is read once. Gives one row per variant. #}
 {% macro tier_stability(history) -%}
+    {{ stability_measures(stability_totals(history)) }}
+{%- endmacro %}
+
+{# The sums of a history, one row per variant. Those of parts of the customers add up to those of all, when the first and the last
+   date are the same for all parts. With `with_last_tiers` also each customer's tier on the last date, as last_customer_ids and
+   last_tier_ranks. #}
+{% macro stability_totals(history, first_date=none, last_date=none, with_last_tiers=false) -%}
     (
         with stability_customers as (
             select
                 variant,
+                customer_id,
                 arraySort(groupArray((as_of_date, tier_rank, candidate_rank))) as days,
                 days.1 as dates,
                 days.2 as ranks
@@ -17,11 +26,12 @@
         stability_changes as (
             select
                 variant,
+                customer_id,
                 days,
                 dates,
                 ranks,
-                min(dates[1]) over (partition by variant) as first_date,
-                max(dates[-1]) over (partition by variant) as last_date,
+                {{ first_date or 'min(dates[1]) over (partition by variant)' }} as first_date,
+                {{ last_date or 'max(dates[-1]) over (partition by variant)' }} as last_date,
                 arrayFilter(i -> ranks[i] != ranks[i - 1], range(2, length(ranks) + 1)) as changes,
                 -- What is not four weeks old may still be undone.
                 arrayFilter(i -> dates[i] + 28 <= last_date, changes) as judged_changes,
@@ -37,49 +47,87 @@
                     arrayMap((i, following) -> toUInt32(dates[following] - dates[i]), arrayPopBack(changes), arrayPopFront(changes))
                 ) as completed_dwell_days
             from stability_customers
-        ),
-
-        stability_totals as (
-            select
-                variant,
-                any(stability_changes.first_date) as first_date,
-                any(stability_changes.last_date) as last_date,
-                count() as customer_count,
-                sum(length(changes)) as change_count,
-                sum(dates[-1] - dates[1]) / 7 as step_weeks,
-                sum(arrayCount(i -> ranks[i] < ranks[i - 1], changes)) as upgrade_count,
-                sum(length(judged_changes)) as judged_change_count,
-                sum(reversed_count) as reversed_change_count,
-                sum(length(completed_dwell_days)) as completed_dwell_count,
-                quantileExactInclusiveArray(0.5)(completed_dwell_days) as median_dwell_days,
-                sum(arrayCount(day -> day.2 = day.3, days)) / sum(length(days)) as agreement_rate,
-                sumMapIf(map(ranks[1], toUInt64(1)), dates[1] = stability_changes.first_date) as first_counts,
-                sumMapIf(map(ranks[-1], toUInt64(1)), dates[-1] = stability_changes.last_date) as last_counts
-            from stability_changes
-            group by variant
         )
 
+        select
+            variant,
+            any(stability_changes.first_date) as first_date,
+            any(stability_changes.last_date) as last_date,
+            count() as customer_count,
+            sum(length(changes)) as change_count,
+            sum(toUInt64(dates[-1] - dates[1])) as step_days,
+            sum(arrayCount(i -> ranks[i] < ranks[i - 1], changes)) as upgrade_count,
+            sum(length(judged_changes)) as judged_change_count,
+            sum(reversed_count) as reversed_change_count,
+            sum(arrayCount(day -> day.2 = day.3, days)) as agreement_count,
+            sum(length(days)) as day_count,
+            sumMap(completed_dwell_days, arrayWithConstant(length(completed_dwell_days), toUInt64(1))) as completed_dwells,
+            sumMapIf([ranks[1]], [toUInt64(1)], dates[1] = stability_changes.first_date) as first_counts,
+            sumMapIf([ranks[-1]], [toUInt64(1)], dates[-1] = stability_changes.last_date) as last_counts
+            {%- if with_last_tiers %},
+            groupArrayIf((customer_id, ranks[-1]), dates[-1] = stability_changes.last_date) as last_tiers,
+            last_tiers.1 as last_customer_ids,
+            last_tiers.2 as last_tier_ranks
+            {%- endif %}
+        from stability_changes
+        group by variant
+    )
+{%- endmacro %}
+
+{# Adds up the totals of parts. #}
+{% macro added_stability_totals(parts) -%}
+    (
+        select
+            parts.variant as variant,
+            min(parts.first_date) as first_date,
+            max(parts.last_date) as last_date,
+            {% for name in stability_count_names().split(',') -%}
+            sum(parts.{{ name }}) as {{ name }},
+            {% endfor -%}
+            {% for name in ['completed_dwells', 'first_counts', 'last_counts'] -%}
+            sumMap(parts.{{ name }}.1, parts.{{ name }}.2) as {{ name }}{{ ',' if not loop.last }}
+            {% endfor -%}
+        from {{ parts }} as parts
+        group by variant
+    )
+{%- endmacro %}
+
+{# Names of the totals that are plain counts. #}
+{% macro stability_count_names() -%}
+customer_count,change_count,step_days,upgrade_count,judged_change_count,reversed_change_count,agreement_count,day_count
+{%- endmacro %}
+
+{# The measures that follow from the totals. #}
+{% macro stability_measures(totals) -%}
+    (
         select
             variant,
             first_date,
             last_date,
             customer_count,
             change_count,
-            change_count / nullIf(step_weeks, 0) as weekly_change_rate,
+            change_count / nullIf(step_days / 7, 0) as weekly_change_rate,
             upgrade_count,
             toUInt64(change_count - upgrade_count) as downgrade_count,
             upgrade_count / nullIf(change_count - upgrade_count, 0) as up_down_ratio,
             judged_change_count,
             reversed_change_count / nullIf(judged_change_count, 0) as reversal_rate_28d,
-            step_weeks / nullIf(change_count, 0) as mean_dwell_weeks,
-            if(completed_dwell_count = 0, null, median_dwell_days) as median_completed_dwell_days,
-            agreement_rate,
+            step_days / 7 / nullIf(change_count, 0) as mean_dwell_weeks,
+            if(
+                empty(completed_dwells.1), null,
+                arrayReduce(
+                    'quantileExactInclusive(0.5)',
+                    arrayFlatten(arrayMap((days, times) -> arrayWithConstant(times, days), completed_dwells.1, completed_dwells.2))
+                )
+            ) as median_completed_dwell_days,
+            agreement_count / day_count as agreement_rate,
             arraySum(arrayMap(
                 rank -> abs(
-                    last_counts[rank] / arraySum(mapValues(last_counts)) - first_counts[rank] / arraySum(mapValues(first_counts))
+                    last_counts.2[indexOf(last_counts.1, rank)] / arraySum(last_counts.2)
+                    - first_counts.2[indexOf(first_counts.1, rank)] / arraySum(first_counts.2)
                 ),
-                arrayDistinct(arrayConcat(mapKeys(first_counts), mapKeys(last_counts)))
+                arrayDistinct(arrayConcat(first_counts.1, last_counts.1))
             )) / 2 as quota_drift
-        from stability_totals
+        from {{ totals }}
     )
 {%- endmacro %}

@@ -7,7 +7,7 @@ from typing import Any
 
 from orchestration.project import PROJECT_DIR
 
-_FILES = ("arithmetic", "criteria", "tier_machine", "tier_stability")
+_FILES = ("arithmetic", "criteria", "scores", "tier_machine", "tier_stability")
 
 
 @cache
@@ -20,7 +20,7 @@ def _module() -> Any:
 
 
 def render(macro: str, *arguments: object, **named: object) -> str:
-    """SQL text of a macro of arithmetic.sql, criteria.sql, tier_machine.sql or tier_stability.sql.
+    """SQL text of a macro of the files above.
 
     Arguments are SQL texts, or mappings of names to SQL texts, and must not hold what a user typed.
     """

@@ -1,7 +1,8 @@
 -- One row: the configuration that counts on the as-of date, and a version that changes when any of it changes.
 {{ config(order_by='tuple()') }}
 
-{% set seeds = ['score_weights', 'scoring_models', 'tier_standards', 'tier_policy', 'tier_gates', 'tier_benefits', 'potential_weights'] %}
+{% set versions = [] -%}
+{% for seed in configuration_seeds().split(',') %}{% do versions.append(configured(seed)) %}{% endfor %}
 
 select
     {{ as_of() }} as as_of_date,
@@ -11,10 +12,6 @@ select
     {% for component in ['r', 'f', 'm', 'p'] -%}
     (select sumIf(weight, component = '{{ component }}') from {{ configured('score_weights') }}) as {{ component }}_weight,
     {% endfor -%}
-    lower(hex(sipHash64(
-        {% for seed in seeds -%}
-        (select arraySort(groupArray(toString(tuple(* except (comment))))) from {{ configured(seed) }}){{ ',' if not loop.last }}  -- noqa: LT01, LT05, LT06
-        {% endfor -%}
-    ))) as config_version
+    {{ config_version(versions) }} as config_version  -- noqa: LT01, LT05, LT06
 from {{ configured('tier_policy') }} as policy
 where policy.is_in_force = 1

@@ -5,12 +5,9 @@
 with measured as (
     select
         features.customer_id as customer_id,
-        arrayJoin([
-            ('overdue_days_max', toFloat64(features.overdue_days_max)),
-            ('overdue_amount', toFloat64(features.overdue_amount)),
-            ('complaint_count_90d', toFloat64(features.complaint_count_90d)),
-            ('has_risk_flag', toFloat64(risks.has_risk_flag))
-        ]) as measured,
+        arrayJoin({{ gate_measures(
+            'features.overdue_days_max', 'features.overdue_amount', 'features.complaint_count_90d', 'risks.has_risk_flag'
+        ) }}) as measured,
         measured.1 as measure,
         measured.2 as measured_value
     from {{ ref('feature_snapshot') }} as features
@@ -30,4 +27,4 @@ select
 from measured
 inner join {{ configured('tier_gates') }} as gates on measured.measure = gates.measure
 inner join {{ configured('tier_standards') }} as standards on gates.best_tier = standards.tier
-where measured.measured_value > gates.threshold
+where {{ gate_is_closed('measured.measured_value', 'gates.threshold') }}

@@ -12,14 +12,9 @@ with entries as (
         standards.tier_rank as tier_rank,
         entries.input_reason as override_reason,
         entries.valid_from as valid_from,
-        -- Nobody means an override for ever: one that was entered without an end gets one.
-        assumeNotNull(coalesce(entries.valid_to, entries.valid_from + policies.override_days_without_end - 1)) as valid_to,
+        {{ override_valid_to('entries', 'policies.override_days_without_end') }} as valid_to,
         entries.entered_at as entered_at,
-        multiIf(
-            standards.tier is null, 'unknown_tier',
-            trim(both ' ' from entries.input_reason) = '', 'no_reason',
-            'in_force'
-        ) as validity
+        {{ override_validity('standards.tier is not null', 'entries.input_reason') }} as validity
     from {{ ref('fct_manager_inputs') }} as entries
     cross join {{ ref('scoring_configuration') }} as policies
     left join {{ configured('tier_standards') }} as standards on entries.input_value = standards.tier

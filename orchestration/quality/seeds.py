@@ -45,7 +45,19 @@ _RANGES: dict[str, tuple[int, int | Decimal]] = {
 _MINIMUMS = ["minimum_orders_per_month", "minimum_average_order_value"]
 _MAXIMUMS = ["maximum_lifetime_value_top_share", "maximum_score_top_share"]
 
+SEEDS = (
+    *_COMPONENTS,
+    "scoring_models",
+    "tier_standards",
+    "tier_policy",
+    "tier_gates",
+    "tier_benefits",
+    "churn_actions",
+)
+
 Row = dict[str, str]
+# The rows of each seed, with their line numbers in the file.
+Seeds = dict[str, list[tuple[int, Row]]]
 
 
 def check_seeds(directory: Path, as_of: date | None = None) -> None:
@@ -53,18 +65,11 @@ def check_seeds(directory: Path, as_of: date | None = None) -> None:
 
     Raises TierhouseError naming file, line and fault of the first one.
     """
-    seeds = {
-        name: _read(directory / f"{name}.csv")
-        for name in (
-            *_COMPONENTS,
-            "scoring_models",
-            "tier_standards",
-            "tier_policy",
-            "tier_gates",
-            "tier_benefits",
-            "churn_actions",
-        )
-    }
+    check_rows({name: read_seed(directory / f"{name}.csv") for name in SEEDS}, as_of)
+
+
+def check_rows(seeds: Seeds, as_of: date | None = None) -> None:
+    """The same of rows that are read already."""
     for (name, column), choices in _CHOICES.items():
         for line, row in seeds[name]:
             if row.get(column) not in choices:
@@ -85,8 +90,8 @@ def check_seeds(directory: Path, as_of: date | None = None) -> None:
             _fail(name, line, f"the first version begins on {earliest['valid_from']}, after the as-of date {as_of}")
 
 
-def _read(path: Path) -> list[tuple[int, Row]]:
-    """Rows with their line numbers in the file."""
+def read_seed(path: Path) -> list[tuple[int, Row]]:
+    """Rows of one seed with their line numbers in the file. Raises TierhouseError for a file without dated rows."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)

@@ -1,0 +1,329 @@
+"""Statements of a simulation: what the tier machine would be told under proposed rules, and what it makes of it.
+
+Every formula is a macro that the models use too. Each statement is one SELECT, so that a user who may only read can ask it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+
+from orchestration.macros import render
+from orchestration.simulation.rules import Rules, literal, relation
+from orchestration.warehouse.settings import Settings
+
+# readonly: the engine itself refuses to write. join_use_nulls: a macro relies on 0 where a left join finds no partner.
+ENGINE_SETTINGS: dict[str, object] = {
+    "readonly": 2,
+    "join_use_nulls": 0,
+    "max_bytes_before_external_group_by": 3_000_000_000,
+    "max_bytes_before_external_sort": 3_000_000_000,
+}
+_STATE = (
+    "earned_rank, earned_since_date, upgraded_on, up_count, up_rank, down_count, down_rank, tier_rank, tier_since_date"
+)
+_GATE_MEASURES = ("overdue_days_max", "overdue_amount", "complaint_count_90d", "has_risk_flag")
+# Share of the potential index by the part of the seed potential_weights.
+_POTENTIAL = {
+    "headroom": "headroom_share",
+    "growth": "growth_share",
+    "acceptance": "new_product_acceptance_180d",
+}
+
+
+@dataclass(frozen=True)
+class Reuse:
+    """Which stored numbers of the days hold under the proposed rules too; what does not hold is computed anew."""
+
+    lifetime_share: bool = False
+    components: bool = False
+    score_share: bool = False
+    caps: bool = False
+    overrides: bool = False
+
+
+@dataclass(frozen=True)
+class Part:
+    """Customers whose hash leaves `number` when divided by `of`."""
+
+    number: int = 0
+    of: int = 1
+
+    def holds(self) -> str:
+        """Condition on customer_id."""
+        return f"cityHash64(customer_id) % {self.of} = {self.number}" if self.of > 1 else "true"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Rules by the name under which the answer shows them, and what is stored for them already."""
+
+    name: str
+    rules: Rules
+    reuse: Reuse
+
+
+def days_list(days: Sequence[date]) -> str:
+    """Days as a list for IN."""
+    return ", ".join(f"toDate('{day}')" for day in days)
+
+
+def inputs(
+    settings: Settings, variant: Variant, days: Sequence[date], part: Part | None = None, with_scores: bool = False
+) -> str:
+    """SELECT of the machine's inputs of each customer and day (columns of tier_input_names(), with policy = the variant's name).
+
+    with_scores: also total score, ranks, shares and the tier that each criterion reaches.
+    """
+    rules, reuse, part = variant.rules, variant.reuse, part or Part()
+    row = rules.policy_row
+    needs_score = with_scores or rules.candidate_rule == "score"
+    needs_components = needs_score and not reuse.components
+    compares = not reuse.lifetime_share or (needs_score and not (reuse.score_share and reuse.components))
+    region = "region_code" if row["percentile_scope"] == "region" else "''"
+    # Customers are compared with all others, so that a part of them is taken after that.
+    early, late = ("true", part.holds()) if compares else (part.holds(), "true")
+    steps = ["base AS (" + _base(settings, days, early, needs_components, not reuse.caps) + ")"]
+    source = "base"
+    if needs_score:
+        steps += _score_steps(rules, needs_components)
+        source = "scored"
+    total = "total_score" if needs_score else "0."
+    top_share = (
+        "stored_lifetime_value_top_share"
+        if reuse.lifetime_share
+        else render("midrank", "lifetime_value desc", "as_of_date, percentile_group")
+    )
+    score_share = "1."
+    if needs_score:
+        score_share = (
+            "stored_score_top_share"
+            if reuse.score_share and reuse.components
+            else render("midrank", "total_score desc", "as_of_date, percentile_group")
+        )
+    score_rank = "toUInt32(rank() OVER (PARTITION BY as_of_date ORDER BY total_score DESC))" if with_scores else "0"
+    steps.append(f"grouped AS (SELECT *, {region} AS percentile_group FROM {source})")
+    steps.append(
+        f"ranked AS (SELECT *, {total} AS score, {top_share} AS lifetime_value_top_share, {score_share} AS score_top_share, "
+        f"{score_rank} AS score_rank FROM grouped)"
+    )
+    steps.append(f"criteria AS ({_criteria(rules, late, with_scores)})")
+    return f"WITH {', '.join(steps)} {_machine_inputs(settings, variant, days, with_scores)}"
+
+
+def _base(settings: Settings, days: Sequence[date], where: str, with_potential: bool, with_gates: bool) -> str:
+    """Stored measures of the days; the mart of features is read for what the mart of tiers does not have."""
+    marts, chosen = settings.database("marts"), days_list(days)
+    history = (
+        "SELECT as_of_date, customer_id, toString(region_code) AS region_code, toString(customer_status) AS customer_status, "
+        "first_order_date, days_since_last_order, orders_per_month, order_count AS order_count_90d, net_amount_90d, "
+        "average_order_value AS average_order_value_90d, lifetime_value, "
+        "lifetime_value_top_share AS stored_lifetime_value_top_share, score_top_share AS stored_score_top_share, "
+        "r_score AS stored_r_score, f_score AS stored_f_score, m_score AS stored_m_score, p_score AS stored_p_score, "
+        "cap_rank AS stored_cap_rank, override_rank AS stored_override_rank "
+        f"FROM {marts}.customer_tier_history WHERE as_of_date IN ({chosen}) AND {where}"
+    )
+    columns = (list(_POTENTIAL.values()) if with_potential else []) + (list(_GATE_MEASURES) if with_gates else [])
+    if not columns:
+        return history
+    return (
+        f"SELECT tiers.*, {', '.join(f'features.{column} AS {column}' for column in columns)} FROM ({history}) AS tiers "
+        f"INNER JOIN (SELECT as_of_date, customer_id, {', '.join(columns)} FROM {marts}.customer_features "
+        f"WHERE as_of_date IN ({chosen}) AND {where}) AS features USING (as_of_date, customer_id)"
+    )
+
+
+def _score_steps(rules: Rules, needs_components: bool) -> list[str]:
+    weights = ", ".join(f"sumIf(weight, component = '{name}') AS {name}_weight" for name in "rfmp")
+    weight_row = f"(SELECT {weights} FROM {relation('score_weights', rules.weights)})"
+    stored = ", ".join(f"stored_{name}_score AS {name}_score" for name in "rfmp")
+    steps = [f"components AS (SELECT *, {stored} FROM base)"]
+    if needs_components:
+        steps = [
+            f"score_inputs AS (SELECT features.*, models.normalisation AS normalisation, "
+            f"{render('score_inputs', 'features', 'models')}, {_potential_index(rules)} AS potential "
+            f"FROM base AS features CROSS JOIN {relation('scoring_models', rules.models)} AS models)",
+            f"components AS (SELECT *, {render('score_components', 'as_of_date')} FROM score_inputs)",
+        ]
+    return [
+        *steps,
+        f"scored AS (SELECT components.*, {render('score_contributions', 'weights')} "
+        f"FROM components CROSS JOIN {weight_row} AS weights)",
+    ]
+
+
+def _potential_index(rules: Rules) -> str:
+    """As predictive/potential.py: the mean of the known parts, weighted; null when none is known."""
+    weights = {row["part"]: f"{Decimal(row['weight']):f}" for row in rules.potential}
+    total, known = [], []
+    for part, column in _POTENTIAL.items():
+        total.append(f"if({column} IS NULL, 0., {weights[part]} * assumeNotNull({column}))")
+        known.append(f"if({column} IS NULL, 0., {weights[part]})")
+    return f"(({' + '.join(total)}) / nullIf({' + '.join(known)}, 0))"
+
+
+def _criteria(rules: Rules, where: str, with_scores: bool) -> str:
+    row = rules.policy_row
+    band, rule = f"{Decimal(row['criteria_band']):f}", literal(row["candidate_rule"])
+    by_score = row["candidate_rule"] == "score"
+    # A measure that the rule does not look at need not be compared with every step of the ladder.
+    measures = {
+        "orders_per_month": "0" if by_score and not with_scores else "orders_per_month",
+        "average_order_value": "toNullable(0.)" if by_score and not with_scores else "average_order_value_90d",
+        "lifetime_value_top_share": "1." if by_score and not with_scores else "lifetime_value_top_share",
+        "score_top_share": "score_top_share" if by_score or with_scores else "1.",
+    }
+    reached = {
+        "reached": render("criterion_ranks", measures, "steps", "0"),
+        "reached_strictly": render("criterion_ranks", measures, "steps", band),
+        "reached_leniently": render("criterion_ranks", measures, "steps", f"(-{band})"),
+    }
+    if Decimal(row["criteria_band"]) == 0:
+        reached["reached_strictly"] = reached["reached_leniently"] = "reached"
+    ranks = {
+        name: render("policy_rank", array, rule, row["required_criteria"])
+        for name, array in zip(("candidate_rank", "strict_rank", "lenient_rank"), reached, strict=True)
+    }
+    return (
+        f"WITH {render('ladder_steps', relation('tier_standards', rules.standards))} AS steps "
+        f"SELECT *, {', '.join(f'{text} AS {name}' for name, text in (reached | ranks).items())}, "
+        f"toUInt8(length(steps)) AS lowest_rank FROM ranked WHERE {where}"
+    )
+
+
+def _machine_inputs(settings: Settings, variant: Variant, days: Sequence[date], with_scores: bool) -> str:
+    rules, reuse = variant.rules, variant.reuse
+    standing = render(
+        "standing",
+        "customer_status",
+        "days_since_last_order",
+        "dateDiff('day', first_order_date, as_of_date)",
+        "policies",
+    )
+    cap = "stored_cap_rank" if reuse.caps else _cap_rank(rules)
+    override, join = "stored_override_rank", ""
+    if not reuse.overrides:
+        override = "override_rank"
+        join = f"LEFT JOIN {_overrides(settings, rules, days)} AS overrides USING (as_of_date, customer_id)"
+    scores = (
+        ", score AS total_score, score_rank, score_top_share, lifetime_value_top_share, lifetime_value, "
+        "reached[1] AS frequency_rank, reached[2] AS order_value_rank, reached[3] AS lifetime_value_rank, "
+        "reached[4] AS score_tier_rank"
+        if with_scores
+        else ""
+    )
+    fixed = ", ".join(
+        f"policies.{name} AS {name}"
+        for name in (
+            "confirm_up_decisions",
+            "confirm_down_decisions",
+            "maximum_steps_down",
+            "minimum_dwell_days",
+            "grace_days_after_upgrade",
+        )
+    )
+    return (
+        f"SELECT {literal(variant.name)} AS policy, customer_id, as_of_date, candidate_rank, strict_rank, lenient_rank, "
+        f"{standing} AS standing, {render('treatment', 'standing', 'policies')} AS treatment, "
+        f"toUInt8({cap}) AS cap_rank, toUInt8({override}) AS override_rank, lowest_rank, {fixed}, "
+        f"{_weekdays(rules)} AS downgrade_weekdays{scores} "
+        f"FROM criteria {join} CROSS JOIN {relation('tier_policy', rules.policies)} AS policies"
+    )
+
+
+def _weekdays(rules: Rules) -> str:
+    return render("weekday_mask", literal(rules.policy_row["downgrade_weekdays"]))
+
+
+def _cap_rank(rules: Rules) -> str:
+    """As closed_gates and customer_tier_inputs: the lowest tier of the gates that are closed, 1 without one."""
+    ranks = {row["tier"]: row["tier_rank"] for row in rules.standards}
+    gates = ", ".join(
+        f"({literal(row['measure'])}, {Decimal(row['threshold']):f}, {int(ranks[row['best_tier']])})" for row in rules.gates
+    )
+    measured = render("gate_measures", *_GATE_MEASURES)
+    closed = render("gate_is_closed", "measure.2", "gate.2")
+    return (
+        f"arrayMax(arrayPushBack(arrayMap(gate -> if(arrayExists(measure -> measure.1 = gate.1 "
+        f"AND ifNull({closed}, 0), {measured}), gate.3, 1), [{gates}]), 1))"
+        if gates
+        else "1"
+    )
+
+
+def _overrides(settings: Settings, rules: Rules, days: Sequence[date]) -> str:
+    """Override in force per customer and day, as the model tier_overrides, from the entries known at the end of each day."""
+    days_without_end = rules.policy_row["override_days_without_end"]
+    end = render("override_valid_to", "entries", days_without_end)
+    validity = render("override_validity", "standards.tier_rank > 0", "entries.input_reason")
+    cutoff = f"toDateTime64(concat(toString(days.as_of_date + 1), ' 00:00:00'), 3, {literal(settings.zone)})"
+    return (
+        "(SELECT days.as_of_date AS as_of_date, entries.customer_id AS customer_id, "
+        "argMax(standards.tier_rank, (entries.entered_at, entries.input_id)) AS override_rank "
+        f"FROM {settings.database('facts')}.fct_manager_inputs AS entries "
+        f"CROSS JOIN (SELECT arrayJoin([{days_list(days)}]) AS as_of_date) AS days "
+        f"LEFT JOIN {relation('tier_standards', rules.standards)} AS standards ON entries.input_value = standards.tier "
+        f"WHERE entries.known_from < {cutoff} AND entries.known_to >= {cutoff} AND entries.input_type = 'tier_override' "
+        f"AND entries.valid_from <= days.as_of_date AND {end} >= days.as_of_date AND {validity} = 'in_force' "
+        "GROUP BY as_of_date, customer_id)"
+    )
+
+
+def replayed(
+    settings: Settings, variants: Sequence[tuple[Variant, str]], days: Sequence[date], start_date: date | None, part: Part
+) -> str:
+    """Relation of all states of some variants, each given with the SELECT of its inputs, from the states stored on start_date."""
+    states = settings.database("marts") + ".policy_tiers"
+    relation_text = "(" + " UNION ALL ".join(text for _, text in variants) + ")"
+    all_days = " UNION ALL ".join(
+        f"SELECT {literal(variant.name)} AS policy, arrayJoin([{days_list(days)}]) AS as_of_date, "
+        f"{_weekdays(variant.rules)} AS downgrade_weekdays"
+        for variant, _ in variants
+    )
+    if start_date is None:
+        return render("replayed_states", relation_text, days=f"({all_days})")
+    start = " UNION ALL ".join(
+        f"SELECT {literal(variant.name)} AS policy, customer_id, {_STATE} FROM {states} AS stored "
+        f"WHERE stored.as_of_date = toDate('{start_date}') AND stored.policy = {literal(variant.rules.policy)} AND {part.holds()}"
+        for variant, _ in variants
+    )
+    return render("replayed_states", relation_text, f"({start})", f"toDate('{start_date}')", f"({all_days})")
+
+
+def stored_history(settings: Settings, name: str, days: Sequence[date], part: Part) -> str:
+    """SELECT of the history as it was decided, as a variant for tier_stability."""
+    return (
+        f"SELECT {literal(name)} AS variant, customer_id, as_of_date, tier_rank, candidate_rank "
+        f"FROM {settings.database('marts')}.customer_tier_history WHERE as_of_date IN ({days_list(days)}) AND {part.holds()}"
+    )
+
+
+def history(replayed_relation: str) -> str:
+    """SELECT of replayed states as variants for tier_stability."""
+    return f"SELECT policy AS variant, customer_id, as_of_date, tier_rank, candidate_rank FROM {replayed_relation}"
+
+
+def totals(histories: Sequence[str], days: Sequence[date]) -> str:
+    """SELECT of the sums of histories, one row per variant, with each customer's tier on the last day."""
+    first, last = f"toDate('{days[0]}')", f"toDate('{days[-1]}')"
+    return "SELECT * FROM " + render("stability_totals", f"({' UNION ALL '.join(histories)})", first, last, True)
+
+
+def measures(rows: Sequence[dict[str, object]]) -> str:
+    """SELECT of the stability measures that follow from rows of `totals`, of one or of several parts."""
+    counts = render("stability_count_names").strip().split(",")
+    maps = {"completed_dwells": "UInt32", "first_counts": "UInt8", "last_counts": "UInt8"}
+    structure = ["variant String", "first_date Date", "last_date Date"]
+    structure += [f"{name} UInt64" for name in counts]
+    structure += [f"{name} Tuple(Array({kind}), Array(UInt64))" for name, kind in maps.items()]
+    lines = []
+    for row in rows:
+        fields = [literal(str(row[name])) for name in ("variant", "first_date", "last_date", *counts)]
+        for name in maps:
+            keys, values = row[name]  # type: ignore[misc]
+            fields.append(f"({[int(key) for key in keys]}, {[int(value) for value in values]})")
+        lines.append(f"({', '.join(fields)})")
+    parts = f"(SELECT * FROM values({literal(', '.join(structure))}, {', '.join(lines)}))"
+    return "SELECT * FROM " + render("stability_measures", render("added_stability_totals", parts))

@@ -1,0 +1,298 @@
+"""Asks the statements of a simulation and puts the answers together: what the proposal does this morning, and over past weeks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+
+import numpy as np
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from orchestration.errors import TierhouseError
+from orchestration.quality.seeds import SEEDS, Seeds
+from orchestration.simulation import queries
+from orchestration.simulation.proposal import version_on
+from orchestration.simulation.queries import ENGINE_SETTINGS, Part, Reuse, Variant
+from orchestration.simulation.rules import Rules, config_version_sql, rules_on
+from orchestration.warehouse.settings import Settings
+
+CURRENT, PROPOSED = "current", "proposed"
+# So many days of customers at once keep the memory of a replay at some GiB.
+_DECISIONS_AT_ONCE = 12_000_000
+_NO_ACCESS = ("ACCESS_DENIED", "UNKNOWN_DATABASE", "UNKNOWN_TABLE", "Not enough privileges")
+
+
+@dataclass(frozen=True)
+class Base:
+    """Today's customers in the order of their id: tier in force (rank) and net sales of 90 days in cents."""
+
+    customer_ids: np.ndarray
+    ranks: np.ndarray
+    cents: np.ndarray
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Ranks of the customers of the base, now and proposed, 0 for one without, at the end of a `horizon`: 'today' or 'N weeks'."""
+
+    horizon: str
+    current: np.ndarray
+    proposed: np.ndarray
+
+
+@dataclass
+class Simulation:
+    """What was simulated, and what came out."""
+
+    as_of: date
+    current: Rules
+    proposed: Rules
+    base: Base
+    outcomes: list[Outcome]
+    week_count: int = 0
+    stability: list[dict[str, object]] = field(default_factory=list)
+    # Customer-weeks and those of them in which the history replayed from week to week is not the one that was decided day by day.
+    notes: list[str] = field(default_factory=list)
+
+
+class Simulator:
+    """One proposal on one stored day of a warehouse. Only SELECT statements are sent."""
+
+    def __init__(
+        self, client: Client, settings: Settings, proposed_seeds: Seeds, as_of: date | None, policy: str | None = None
+    ) -> None:
+        """Raises TierhouseError when the day is not stored or the policy is not in the seeds."""
+        self._client, self._settings = client, settings
+        self._days = self._kept_days()
+        self.as_of = as_of or self._days[-1]
+        if self.as_of not in self._days:
+            before = [day for day in self._days if day < self.as_of]
+            near = before[-1] if before else self._days[0]
+            raise TierhouseError(f"{self.as_of} is not a stored day; the nearest is {near}, stored are {len(self._days)}")
+        self._current_seeds = self._published_seeds() or proposed_seeds
+        current = rules_on(self._current_seeds, self.as_of)
+        proposed = rules_on(proposed_seeds, self.as_of, policy)
+        if current is None or proposed is None:
+            raise TierhouseError(f"no policy counts on {self.as_of}; see seeds/tier_policy.csv")
+        self.current, self.proposed = current, proposed
+
+    def run(self, weeks: int = 0) -> Simulation:
+        """This morning's step under the proposal; with `weeks`, also what the last weeks would have been.
+
+        Raises TierhouseError when a table that the proposal needs may not be read.
+        """
+        base = self.base()
+        result = Simulation(self.as_of, self.current, self.proposed, base, [self._today(base)])
+        days = self.counted_days(weeks) if weeks else []
+        if weeks and len(days) < 2:
+            result.notes.append(f"the {weeks} weeks before {self.as_of} hold no other stored day, so there is no past to replay")
+        elif weeks:
+            self._past(result, days)
+        return result
+
+    def base(self) -> Base:
+        """Customers of the day."""
+        answer = self._arrays(
+            "SELECT customer_id, tier_rank, toInt64(net_amount_90d * 100) AS cents "
+            f"FROM {self._settings.database('marts')}.customer_tier_history "
+            f"WHERE as_of_date = toDate('{self.as_of}') ORDER BY customer_id"
+        )
+        return Base(answer["customer_id"], answer["tier_rank"].astype(np.int64), answer["cents"])
+
+    def counted_days(self, weeks: int) -> list[date]:
+        """Of each of the ISO weeks that end with the as-of date's the last stored day, up to the as-of date."""
+        first = self.as_of - timedelta(days=self.as_of.weekday() + 7 * (weeks - 1))
+        last_of = {day - timedelta(days=day.weekday()): day for day in self._days if first <= day <= self.as_of}
+        return sorted(last_of.values())
+
+    def customers(self) -> tuple[list[str], list[tuple[object, ...]]]:
+        """This morning's row of every customer under the proposal: column names, and rows in the order of customer_id."""
+        variant = self._variant(PROPOSED, self.proposed, [self.as_of])
+        scores = queries.inputs(self._settings, variant, [self.as_of], with_scores=True)
+        states = self._replayed([variant], [self.as_of], Part())
+        tiers = "[" + ", ".join(queries.literal(tier) for tier in self.proposed.tiers) + "]"
+        named = {
+            "tier": "states.tier_rank",
+            "candidate_tier": "states.candidate_rank",
+            "earned_tier": "states.earned_rank",
+            "frequency_tier": "scores.frequency_rank",
+            "order_value_tier": "scores.order_value_rank",
+            "lifetime_value_tier": "scores.lifetime_value_rank",
+            "score_tier": "scores.score_tier_rank",
+        }
+        answer = self._query(
+            "SELECT states.as_of_date AS as_of_date, states.customer_id AS customer_id, states.tier_rank AS tier_rank, "
+            f"{', '.join(f'{tiers}[{rank}] AS {name}' for name, rank in named.items())}, "
+            "states.tier_since_date AS tier_since_date, states.decision AS decision, states.reason_code AS reason_code, "
+            "toString(states.standing) AS standing, toString(states.treatment) AS treatment, states.cap_rank AS cap_rank, "
+            "states.override_rank AS override_rank, states.up_count AS up_count, states.down_count AS down_count, "
+            "scores.total_score AS total_score, scores.score_rank AS score_rank, scores.score_top_share AS score_top_share, "
+            "scores.lifetime_value_top_share AS lifetime_value_top_share, scores.lifetime_value AS lifetime_value "
+            f"FROM {states} AS states INNER JOIN ({scores}) AS scores USING (customer_id) ORDER BY customer_id"
+        )
+        return list(answer.column_names), [tuple(row) for row in answer.result_rows]
+
+    def past_states(self, days: Sequence[date]) -> str:
+        """Relation of the proposal's states on past days, one row per customer and day; for comparisons."""
+        return self._replayed([self._variant(PROPOSED, self.proposed, days)], days, Part())
+
+    def names(self, customer_ids: Sequence[int]) -> dict[int, tuple[str, object, str]]:
+        """Name, account manager and region by customer."""
+        if not len(customer_ids):
+            return {}
+        rows = self._query(
+            "SELECT customer_id, customer_name, account_manager_id, toString(region_code) "
+            f"FROM {self._settings.database('marts')}.customer_tier_history WHERE as_of_date = toDate('{self.as_of}') "
+            f"AND customer_id IN ({', '.join(str(int(one)) for one in customer_ids)})"
+        ).result_rows
+        return {row[0]: (row[1], row[2], row[3]) for row in rows}
+
+    def _today(self, base: Base) -> Outcome:
+        variant = self._variant(PROPOSED, self.proposed, [self.as_of])
+        answer = self._arrays(
+            f"SELECT customer_id, tier_rank FROM {self._replayed([variant], [self.as_of], Part())}"
+        )
+        return Outcome("today", base.ranks, _aligned(base, answer["customer_id"], answer["tier_rank"]))
+
+    def _past(self, result: Simulation, days: list[date]) -> None:
+        base = result.base
+        proposed = self._variant(PROPOSED, self.proposed, days)
+        as_decided = self._stored_is_current(days)
+        current = self._variant(CURRENT, self.current, days)
+        parts = max(1, -(-len(base.customer_ids) * len(days) * (1 if as_decided else 2) // _DECISIONS_AT_ONCE))
+        ranks = {name: np.zeros(len(base.customer_ids), np.int64) for name in (CURRENT, PROPOSED)}
+        rows: list[dict[str, object]] = []
+        for number in range(parts):
+            part = Part(number, parts)
+            replayed = [proposed] if as_decided else [current, proposed]
+            histories = [queries.history(self._replayed(replayed, days, part))]
+            if as_decided:
+                histories.append(queries.stored_history(self._settings, CURRENT, days, part))
+            for row in self._query(queries.totals(histories, days)).named_results():
+                found = _aligned(base, np.asarray(row["last_customer_ids"]), np.asarray(row["last_tier_ranks"]))
+                ranks[str(row["variant"])] += found
+                rows.append(row)
+        result.week_count = len(days)
+        result.outcomes.append(Outcome(f"{len(days)} weeks", ranks[CURRENT], ranks[PROPOSED]))
+        result.stability = sorted(
+            (dict(row) for row in self._query(queries.measures(rows)).named_results()), key=lambda row: str(row["variant"])
+        )
+        if not as_decided:
+            result.notes.append(
+                "stored days between the weeks' last ones, or days of other rules: `current` is today's rules replayed over the "
+                "same days, so that like is compared with like"
+            )
+
+    def _replayed(self, variants: Sequence[Variant], days: Sequence[date], part: Part) -> str:
+        before = [day for day in self._days if day < days[0]]
+        inputs = [(variant, queries.inputs(self._settings, variant, days, part)) for variant in variants]
+        return queries.replayed(self._settings, inputs, days, before[-1] if before else None, part)
+
+    def _stored_is_current(self, days: Sequence[date]) -> bool:
+        """Whether the stored history is what today's rules give on these days: no other rules, no other day between them."""
+        others = [day for day in self._days if days[0] < day < days[-1] and day not in days]
+        return not others and all(
+            rules is not None and rules.policy == self.current.policy and rules.decides_as(self.current)
+            for rules in self._rules_of_stored(days)
+        )
+
+    def _variant(self, name: str, rules: Rules, days: Sequence[date]) -> Variant:
+        """What of the stored numbers of the days holds under the rules: all that the same rules had made then."""
+        stored = self._rules_of_stored(days)
+        if any(one is None for one in stored):
+            return Variant(name, rules, Reuse())
+        made = [one for one in stored if one is not None]
+        same_scope = all(one.policy_row["percentile_scope"] == rules.policy_row["percentile_scope"] for one in made)
+        without_end = "override_days_without_end"
+        return Variant(
+            name,
+            rules,
+            Reuse(
+                lifetime_share=same_scope,
+                components=all(one.scores_as(rules) for one in made),
+                score_share=same_scope and all(one.has_same(rules, "weights") for one in made),
+                caps=all(one.has_same(rules, "gates", "standards") for one in made),
+                overrides=all(
+                    one.tiers == rules.tiers and one.policy_row[without_end] == rules.policy_row[without_end] for one in made
+                ),
+            ),
+        )
+
+    def _rules_of_stored(self, days: Sequence[date]) -> list[Rules | None]:
+        """Rules by which stored days were made; None for a day made by other rows than the published seeds hold for it."""
+        groups: dict[str, list[date]] = {}
+        for day in days:
+            key = repr([version_on(self._current_seeds, name, day) for name in SEEDS])
+            groups.setdefault(key, []).append(day)
+        chosen = queries.days_list(days)
+        versions = self._query(
+            "SELECT as_of_date, any(config_version) "
+            f"FROM {self._settings.database('marts')}.customer_tier_history WHERE as_of_date IN ({chosen}) GROUP BY as_of_date"
+        ).result_rows
+        stored = {row[0]: row[1] for row in versions}
+        expected = [f"{config_version_sql(self._current_seeds, group[0])} AS version_{n}" for n, group in enumerate(groups.values())]
+        computed = self._query(f"SELECT {', '.join(expected)}").result_rows[0]
+        made: list[Rules | None] = []
+        for version, group in zip(computed, groups.values(), strict=True):
+            rules = rules_on(self._current_seeds, group[0])
+            made += [rules if stored.get(day) == version else None for day in group]
+        return made
+
+    def _kept_days(self) -> list[date]:
+        table = f"{self._settings.database('marts')}.customer_tier_history"
+        try:
+            rows = self._query(f"SELECT DISTINCT as_of_date FROM {table} ORDER BY as_of_date").result_rows
+        except TierhouseError as error:
+            if any(word in str(error) for word in ("UNKNOWN_DATABASE", "UNKNOWN_TABLE")):
+                rows = []
+            else:
+                raise
+        if not rows:
+            raise TierhouseError("no day is stored yet; run `tierhouse refresh` first")
+        return [row[0] for row in rows]
+
+    def _published_seeds(self) -> Seeds | None:
+        """Seeds as the warehouse was last refreshed with; None when they may not be read."""
+        seeds: Seeds = {}
+        for name in SEEDS:
+            try:
+                answer = self._query(f"SELECT * FROM {self._settings.database('seeds')}.{name}")
+            except TierhouseError as error:
+                if any(word in str(error) for word in _NO_ACCESS):
+                    return None
+                raise
+            seeds[name] = [
+                (line, dict(zip(answer.column_names, map(_text, row), strict=True)))
+                for line, row in enumerate(answer.result_rows, start=2)
+            ]
+        return seeds
+
+    def _query(self, statement: str):
+        try:
+            return self._client.query(statement, settings=ENGINE_SETTINGS)
+        except ClickHouseError as error:
+            raise TierhouseError(" ".join(str(error).split())[:2000]) from None
+
+    def _arrays(self, statement: str) -> dict[str, np.ndarray]:
+        try:
+            answer = self._client.query(statement, settings=ENGINE_SETTINGS, column_oriented=True)
+        except ClickHouseError as error:
+            raise TierhouseError(" ".join(str(error).split())[:2000]) from None
+        columns = answer.result_columns if answer.column_names else []
+        return dict(zip(answer.column_names, (np.asarray(column) for column in columns), strict=True))
+
+
+def _aligned(base: Base, customer_ids: np.ndarray, ranks: np.ndarray) -> np.ndarray:
+    """Ranks in the order of the base; 0 for its customers that are not among `customer_ids`."""
+    found = np.zeros(len(base.customer_ids), np.int64)
+    places = np.searchsorted(base.customer_ids, customer_ids)
+    places = np.minimum(places, len(base.customer_ids) - 1)
+    is_there = base.customer_ids[places] == customer_ids
+    found[places[is_there]] = ranks[is_there]
+    return found
+
+
+def _text(value: object) -> str:
+    return repr(value) if isinstance(value, float) else str(value)
