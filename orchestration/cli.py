@@ -163,6 +163,58 @@ def replay() -> None:
 
 
 @main.command()
+@click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE", help="Change one value of the seeds.")
+@click.option(
+    "--seeds", "directory", type=click.Path(path_type=Path, exists=True, file_okay=False), help="Folder with seeds."
+)
+@click.option("--policy", help="Put this policy in force.")
+@click.option("--as-of", type=DAY, help="The stored day to simulate. Default: the latest.")
+@click.option("--rules-of", type=DAY, help="The day whose version of the seeds counts. Default: the as-of day.")
+@click.option(
+    "--weeks", type=click.IntRange(0, 520), default=52, show_default=True, help="Weeks to replay; 0: only today."
+)
+@click.option("--renormalise", is_flag=True, help="Scale weights that do not sum to 1.")
+@click.option("--movers", type=click.IntRange(0, 100_000), default=10, show_default=True, help="Customers to name.")
+@click.option("--format", "style", type=click.Choice(["pretty", "csv", "json"]), default="pretty", show_default=True)
+@click.option(
+    "--table",
+    type=click.Choice(["migration", "tiers", "stability", "movers", "customers"]),
+    help="The table to print as csv (default: migration); in json only this one.",
+)
+def simulate(
+    assignments: tuple[str, ...],
+    directory: Path | None,
+    policy: str | None,
+    as_of: date | None,
+    rules_of: date | None,
+    weeks: int,
+    renormalise: bool,
+    movers: int,
+    style: str,
+    table: str | None,
+) -> None:
+    """What other seeds would do to today's base and would have done in the past weeks. Writes nothing.
+
+    Names for --set: f_weight, headroom_weight, policy.COLUMN (or COLUMN), model.COLUMN, TIER.COLUMN, GATE.threshold; as in
+    --set gold.minimum_orders_per_month=6 --set confirm_down_decisions=4. Seeds that --seeds lacks are the project's.
+    """
+    from orchestration.simulation.proposal import later_versions, proposed_seeds
+    from orchestration.simulation.report import answer
+    from orchestration.simulation.run import Simulator, choose_day, stored_days
+    from orchestration.warehouse.client import connect, ensure_running
+
+    settings = ensure_running(Settings.from_environment())
+    client = connect(settings, autogenerate_session_id=False)
+    day = choose_day(stored_days(client, settings), as_of)
+    seeds = proposed_seeds(directory, assignments, rules_of or day, policy, renormalise)
+    simulator = Simulator(client, settings, seeds, day, rules_of)
+    click.echo(answer(simulator, seeds, rules_of or day, weeks, movers, style, table), nl=False)
+    later = later_versions(seeds, rules_of or day)
+    if later and style == "pretty":
+        click.echo(f"note: {', '.join(later)} begins later and does not count; --rules-of picks the day that does")
+
+
+@main.command()
 @click.option("--host", help="Address to listen on. Default: TIERHOUSE_HOST or 127.0.0.1.")
 @click.option("--port", type=int, help="Port to listen on. Default: TIERHOUSE_PORT or 18123.")
 @click.option(

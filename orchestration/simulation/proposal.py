@@ -65,7 +65,7 @@ def later_versions(seeds: Seeds, day: date) -> list[str]:
 @cache
 def column_types(seed: str) -> dict[str, str]:
     """Type of each column of a seed, in the order of its table."""
-    import yaml
+    import yaml  # type: ignore[import-untyped]
 
     text = (PROJECT_DIR / "seeds" / "_seeds.yml").read_text(encoding="utf-8")
     described = {node["name"]: node["config"]["column_types"] for node in yaml.safe_load(text)["seeds"]}
@@ -121,7 +121,7 @@ def _put_in_force(seeds: Seeds, policy: str, as_of: date) -> None:
     rows = version_on(seeds, "tier_policy", as_of)
     known = [row["policy"] for row in rows]
     if policy not in known:
-        raise TierhouseError(f"policy `{policy}` is not in tier_policy.csv; it has {', '.join(known)}")
+        raise TierhouseError(f"policy `{policy}` is not in tier_policy.csv, which has {', '.join(known)}")
     for row in rows:
         row["is_in_force"] = "1" if row["policy"] == policy else "0"
 
@@ -157,7 +157,9 @@ def _check_sums(seeds: Seeds, as_of: date, renormalise: bool) -> None:
             continue
         if not renormalise or total <= 0:
             parts = ", ".join(f"{row[column]} {row['weight']}" for row in rows)
-            raise TierhouseError(f"the weights {parts} sum to {total}, must sum to 1; set the others too, or add --renormalise")
+            raise TierhouseError(
+                f"the weights {parts} sum to {total}, must sum to 1; set the others too, or add --renormalise"
+            )
         scaled = [round(weight / total, 9) for weight in weights]
         # What rounding leaves goes to the largest, so that the printed numbers can be published as they are.
         largest = max(range(len(scaled)), key=lambda place: scaled[place])

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
 from orchestration.macros import render
 from orchestration.simulation.rules import Rules, literal, relation
@@ -241,7 +242,8 @@ def _cap_rank(rules: Rules) -> str:
     """As closed_gates and customer_tier_inputs: the lowest tier of the gates that are closed, 1 without one."""
     ranks = {row["tier"]: row["tier_rank"] for row in rules.standards}
     gates = ", ".join(
-        f"({literal(row['measure'])}, {Decimal(row['threshold']):f}, {int(ranks[row['best_tier']])})" for row in rules.gates
+        f"({literal(row['measure'])}, {Decimal(row['threshold']):f}, {int(ranks[row['best_tier']])})"
+        for row in rules.gates
     )
     measured = render("gate_measures", *_GATE_MEASURES)
     closed = render("gate_is_closed", "measure.2", "gate.2")
@@ -272,7 +274,11 @@ def _overrides(settings: Settings, rules: Rules, days: Sequence[date]) -> str:
 
 
 def replayed(
-    settings: Settings, variants: Sequence[tuple[Variant, str]], days: Sequence[date], start_date: date | None, part: Part
+    settings: Settings,
+    variants: Sequence[tuple[Variant, str]],
+    days: Sequence[date],
+    start_date: date | None,
+    part: Part,
 ) -> str:
     """Relation of all states of some variants, each given with the SELECT of its inputs, from the states stored on start_date."""
     states = settings.database("marts") + ".policy_tiers"
@@ -311,7 +317,7 @@ def totals(histories: Sequence[str], days: Sequence[date]) -> str:
     return "SELECT * FROM " + render("stability_totals", f"({' UNION ALL '.join(histories)})", first, last, True)
 
 
-def measures(rows: Sequence[dict[str, object]]) -> str:
+def measures(rows: Sequence[dict[str, Any]]) -> str:
     """SELECT of the stability measures that follow from rows of `totals`, of one or of several parts."""
     counts = render("stability_count_names").strip().split(",")
     maps = {"completed_dwells": "UInt32", "first_counts": "UInt8", "last_counts": "UInt8"}
@@ -322,7 +328,7 @@ def measures(rows: Sequence[dict[str, object]]) -> str:
     for row in rows:
         fields = [literal(str(row[name])) for name in ("variant", "first_date", "last_date", *counts)]
         for name in maps:
-            keys, values = row[name]  # type: ignore[misc]
+            keys, values = row[name]
             fields.append(f"({[int(key) for key in keys]}, {[int(value) for value in values]})")
         lines.append(f"({', '.join(fields)})")
     parts = f"(SELECT * FROM values({literal(', '.join(structure))}, {', '.join(lines)}))"

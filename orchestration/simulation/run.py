@@ -9,9 +9,11 @@ from datetime import date, timedelta
 import numpy as np
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
+from clickhouse_connect.driver.query import QueryResult
 
 from orchestration.errors import TierhouseError
-from orchestration.quality.seeds import SEEDS, Seeds
+from orchestration.project import PROJECT_DIR
+from orchestration.quality.seeds import SEEDS, Seeds, read_seed
 from orchestration.simulation import queries
 from orchestration.simulation.proposal import version_on
 from orchestration.simulation.queries import ENGINE_SETTINGS, Part, Reuse, Variant
@@ -26,20 +28,28 @@ _NO_ACCESS = ("ACCESS_DENIED", "UNKNOWN_DATABASE", "UNKNOWN_TABLE", "Not enough 
 
 @dataclass(frozen=True)
 class Base:
-    """Today's customers in the order of their id: tier in force (rank) and net sales of 90 days in cents."""
+    """Today's customers in the order of their id: rank of the tier in force, and net sales of 90 days in cents."""
 
     customer_ids: np.ndarray
     ranks: np.ndarray
     cents: np.ndarray
+    # Tiers of the ladder of the day, best first.
+    tiers: list[str]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Ranks of the customers of the base, now and proposed, 0 for one without, at the end of a `horizon`: 'today' or 'N weeks'."""
+    """Ranks of the customers of the base under both rules, 0 for one without a tier, in the order of the base.
+
+    horizon: `today`, the step that publishing would make, or `N weeks`, where the rules had led by now.
+    current_tiers, proposed_tiers: what the ranks stand for, best first.
+    """
 
     horizon: str
     current: np.ndarray
     proposed: np.ndarray
+    current_tiers: list[str]
+    proposed_tiers: list[str]
 
 
 @dataclass
@@ -53,7 +63,7 @@ class Simulation:
     outcomes: list[Outcome]
     week_count: int = 0
     stability: list[dict[str, object]] = field(default_factory=list)
-    # Customer-weeks and those of them in which the history replayed from week to week is not the one that was decided day by day.
+    # What a reader must know about the numbers.
     notes: list[str] = field(default_factory=list)
 
 
@@ -61,21 +71,25 @@ class Simulator:
     """One proposal on one stored day of a warehouse. Only SELECT statements are sent."""
 
     def __init__(
-        self, client: Client, settings: Settings, proposed_seeds: Seeds, as_of: date | None, policy: str | None = None
+        self,
+        client: Client,
+        settings: Settings,
+        proposed_seeds: Seeds,
+        as_of: date | None = None,
+        rules_of: date | None = None,
     ) -> None:
-        """Raises TierhouseError when the day is not stored or the policy is not in the seeds."""
+        """as_of: a stored day, default the latest. rules_of: the day whose version of the proposed seeds counts, default as_of.
+
+        Raises TierhouseError when the day is not stored or no policy counts on it.
+        """
         self._client, self._settings = client, settings
-        self._days = self._kept_days()
-        self.as_of = as_of or self._days[-1]
-        if self.as_of not in self._days:
-            before = [day for day in self._days if day < self.as_of]
-            near = before[-1] if before else self._days[0]
-            raise TierhouseError(f"{self.as_of} is not a stored day; the nearest is {near}, stored are {len(self._days)}")
-        self._current_seeds = self._published_seeds() or proposed_seeds
-        current = rules_on(self._current_seeds, self.as_of)
-        proposed = rules_on(proposed_seeds, self.as_of, policy)
+        self._days = stored_days(client, settings)
+        self.as_of = choose_day(self._days, as_of)
+        self.current_seeds = self._published_seeds()
+        current = rules_on(self.current_seeds, self.as_of)
+        proposed = rules_on(proposed_seeds, rules_of or self.as_of)
         if current is None or proposed is None:
-            raise TierhouseError(f"no policy counts on {self.as_of}; see seeds/tier_policy.csv")
+            raise TierhouseError(f"no policy counts on {rules_of or self.as_of}; see seeds/tier_policy.csv")
         self.current, self.proposed = current, proposed
 
     def run(self, weeks: int = 0) -> Simulation:
@@ -87,7 +101,9 @@ class Simulator:
         result = Simulation(self.as_of, self.current, self.proposed, base, [self._today(base)])
         days = self.counted_days(weeks) if weeks else []
         if weeks and len(days) < 2:
-            result.notes.append(f"the {weeks} weeks before {self.as_of} hold no other stored day, so there is no past to replay")
+            result.notes.append(
+                f"the {weeks} weeks before {self.as_of} hold no other stored day, so there is no past to replay"
+            )
         elif weeks:
             self._past(result, days)
         return result
@@ -99,7 +115,13 @@ class Simulator:
             f"FROM {self._settings.database('marts')}.customer_tier_history "
             f"WHERE as_of_date = toDate('{self.as_of}') ORDER BY customer_id"
         )
-        return Base(answer["customer_id"], answer["tier_rank"].astype(np.int64), answer["cents"])
+        ladder = self._query(
+            f"SELECT tier FROM {self._settings.database('marts')}.tier_value_contribution "
+            f"WHERE as_of_date = toDate('{self.as_of}') ORDER BY tier_rank"
+        ).result_rows
+        return Base(
+            answer["customer_id"], answer["tier_rank"].astype(np.int64), answer["cents"], [row[0] for row in ladder]
+        )
 
     def counted_days(self, weeks: int) -> list[date]:
         """Of each of the ISO weeks that end with the as-of date's the last stored day, up to the as-of date."""
@@ -151,10 +173,9 @@ class Simulator:
 
     def _today(self, base: Base) -> Outcome:
         variant = self._variant(PROPOSED, self.proposed, [self.as_of])
-        answer = self._arrays(
-            f"SELECT customer_id, tier_rank FROM {self._replayed([variant], [self.as_of], Part())}"
-        )
-        return Outcome("today", base.ranks, _aligned(base, answer["customer_id"], answer["tier_rank"]))
+        answer = self._arrays(f"SELECT customer_id, tier_rank FROM {self._replayed([variant], [self.as_of], Part())}")
+        ranks = _aligned(base, answer["customer_id"], answer["tier_rank"])
+        return Outcome("today", base.ranks, ranks, base.tiers, self.proposed.tiers)
 
     def _past(self, result: Simulation, days: list[date]) -> None:
         base = result.base
@@ -175,9 +196,12 @@ class Simulator:
                 ranks[str(row["variant"])] += found
                 rows.append(row)
         result.week_count = len(days)
-        result.outcomes.append(Outcome(f"{len(days)} weeks", ranks[CURRENT], ranks[PROPOSED]))
+        result.outcomes.append(
+            Outcome(f"{len(days)} weeks", ranks[CURRENT], ranks[PROPOSED], self.current.tiers, self.proposed.tiers)
+        )
         result.stability = sorted(
-            (dict(row) for row in self._query(queries.measures(rows)).named_results()), key=lambda row: str(row["variant"])
+            (dict(row) for row in self._query(queries.measures(rows)).named_results()),
+            key=lambda row: str(row["variant"]),
         )
         if not as_decided:
             result.notes.append(
@@ -215,7 +239,8 @@ class Simulator:
                 score_share=same_scope and all(one.has_same(rules, "weights") for one in made),
                 caps=all(one.has_same(rules, "gates", "standards") for one in made),
                 overrides=all(
-                    one.tiers == rules.tiers and one.policy_row[without_end] == rules.policy_row[without_end] for one in made
+                    one.tiers == rules.tiers and one.policy_row[without_end] == rules.policy_row[without_end]
+                    for one in made
                 ),
             ),
         )
@@ -224,7 +249,7 @@ class Simulator:
         """Rules by which stored days were made; None for a day made by other rows than the published seeds hold for it."""
         groups: dict[str, list[date]] = {}
         for day in days:
-            key = repr([version_on(self._current_seeds, name, day) for name in SEEDS])
+            key = repr([version_on(self.current_seeds, name, day) for name in SEEDS])
             groups.setdefault(key, []).append(day)
         chosen = queries.days_list(days)
         versions = self._query(
@@ -232,36 +257,26 @@ class Simulator:
             f"FROM {self._settings.database('marts')}.customer_tier_history WHERE as_of_date IN ({chosen}) GROUP BY as_of_date"
         ).result_rows
         stored = {row[0]: row[1] for row in versions}
-        expected = [f"{config_version_sql(self._current_seeds, group[0])} AS version_{n}" for n, group in enumerate(groups.values())]
+        expected = [
+            f"{config_version_sql(self.current_seeds, group[0])} AS version_{n}"
+            for n, group in enumerate(groups.values())
+        ]
         computed = self._query(f"SELECT {', '.join(expected)}").result_rows[0]
         made: list[Rules | None] = []
         for version, group in zip(computed, groups.values(), strict=True):
-            rules = rules_on(self._current_seeds, group[0])
+            rules = rules_on(self.current_seeds, group[0])
             made += [rules if stored.get(day) == version else None for day in group]
         return made
 
-    def _kept_days(self) -> list[date]:
-        table = f"{self._settings.database('marts')}.customer_tier_history"
-        try:
-            rows = self._query(f"SELECT DISTINCT as_of_date FROM {table} ORDER BY as_of_date").result_rows
-        except TierhouseError as error:
-            if any(word in str(error) for word in ("UNKNOWN_DATABASE", "UNKNOWN_TABLE")):
-                rows = []
-            else:
-                raise
-        if not rows:
-            raise TierhouseError("no day is stored yet; run `tierhouse refresh` first")
-        return [row[0] for row in rows]
-
-    def _published_seeds(self) -> Seeds | None:
-        """Seeds as the warehouse was last refreshed with; None when they may not be read."""
+    def _published_seeds(self) -> Seeds:
+        """Seeds as the warehouse was last refreshed with; those of the project where the user may not read them."""
         seeds: Seeds = {}
         for name in SEEDS:
             try:
                 answer = self._query(f"SELECT * FROM {self._settings.database('seeds')}.{name}")
             except TierhouseError as error:
                 if any(word in str(error) for word in _NO_ACCESS):
-                    return None
+                    return {name: read_seed(PROJECT_DIR / "seeds" / f"{name}.csv") for name in SEEDS}
                 raise
             seeds[name] = [
                 (line, dict(zip(answer.column_names, map(_text, row), strict=True)))
@@ -269,19 +284,47 @@ class Simulator:
             ]
         return seeds
 
-    def _query(self, statement: str):
-        try:
-            return self._client.query(statement, settings=ENGINE_SETTINGS)
-        except ClickHouseError as error:
-            raise TierhouseError(" ".join(str(error).split())[:2000]) from None
+    def _query(self, statement: str) -> QueryResult:
+        return _ask(self._client, statement)
 
     def _arrays(self, statement: str) -> dict[str, np.ndarray]:
-        try:
-            answer = self._client.query(statement, settings=ENGINE_SETTINGS, column_oriented=True)
-        except ClickHouseError as error:
-            raise TierhouseError(" ".join(str(error).split())[:2000]) from None
+        answer = _ask(self._client, statement, column_oriented=True)
         columns = answer.result_columns if answer.column_names else []
         return dict(zip(answer.column_names, (np.asarray(column) for column in columns), strict=True))
+
+
+def stored_days(client: Client, settings: Settings) -> list[date]:
+    """Days that the marts keep, oldest first. Raises TierhouseError when there is none."""
+    table = f"{settings.database('marts')}.customer_tier_history"
+    try:
+        rows = _ask(client, f"SELECT DISTINCT as_of_date FROM {table} ORDER BY as_of_date").result_rows
+    except TierhouseError as error:
+        if not any(word in str(error) for word in ("UNKNOWN_DATABASE", "UNKNOWN_TABLE")):
+            raise
+        rows = []
+    if not rows:
+        raise TierhouseError("no day is stored yet; run `tierhouse refresh` first")
+    return [row[0] for row in rows]
+
+
+def choose_day(days: Sequence[date], as_of: date | None) -> date:
+    """The day to simulate, the latest by default. Raises TierhouseError when it is not among the stored `days`."""
+    if as_of is None:
+        return days[-1]
+    if as_of not in days:
+        near = max((day for day in days if day < as_of), default=days[0])
+        raise TierhouseError(
+            f"{as_of} is not a stored day; the nearest one is {near} (stored: {days[0]} to {days[-1]})"
+        )
+    return as_of
+
+
+def _ask(client: Client, statement: str, column_oriented: bool = False) -> QueryResult:
+    try:
+        return client.query(statement, settings=dict(ENGINE_SETTINGS), column_oriented=column_oriented)
+    except ClickHouseError as error:
+        text = " ".join(str(error).split())
+        raise TierhouseError(f"the warehouse cannot answer: {text[:1000]}") from None
 
 
 def _aligned(base: Base, customer_ids: np.ndarray, ranks: np.ndarray) -> np.ndarray:
