@@ -10,9 +10,12 @@ from functools import cache
 from pathlib import Path
 
 from orchestration.errors import TierhouseError
+from orchestration.macros import render
 from orchestration.project import PROJECT_DIR
 from orchestration.quality.seeds import SEEDS, Row, Seeds, check_rows, read_seed
 
+# The seeds that decide scores and tiers.
+CONFIGURATION = tuple(render("configuration_seeds").strip().split(","))
 _WEIGHTS = {
     "score_weights": ("component", ("r", "f", "m", "p")),
     "potential_weights": ("part", ("headroom", "growth", "acceptance")),
@@ -33,7 +36,8 @@ def proposed_seeds(
     a version to a sum of 1. Raises TierhouseError, in one line, for a wrong name or value and for all that a refresh refuses.
     """
     seeds = _read(directory)
-    for name, rows in seeds.items():
+    for name in CONFIGURATION:
+        rows = seeds[name]
         if not any(row["valid_from"] <= as_of.isoformat() for _, row in rows):
             raise TierhouseError(f"seed {name}.csv has no version that counts on {as_of}")
     if policy:
@@ -58,6 +62,7 @@ def later_versions(seeds: Seeds, day: date) -> list[str]:
     return [
         f"{name}.csv ({max(row['valid_from'] for _, row in rows)})"
         for name, rows in sorted(seeds.items())
+        if name in CONFIGURATION
         if max(row["valid_from"] for _, row in rows) > day.isoformat()
     ]
 
@@ -111,9 +116,11 @@ def _read(directory: Path | None) -> Seeds:
     found = {path.stem for path in directory.glob("*.csv")}
     if not found:
         raise TierhouseError(f"--seeds {directory} holds no CSV file; give a folder with files such as tier_policy.csv")
-    unknown = sorted(found - set(SEEDS))
+    unknown = sorted(found - {path.stem for path in own.glob("*.csv")})
     if unknown:
-        raise TierhouseError(f"--seeds {directory}: {unknown[0]}.csv is no seed; seeds are {', '.join(sorted(SEEDS))}")
+        raise TierhouseError(
+            f"--seeds {directory}: {unknown[0]}.csv is no seed; those of tiers are {', '.join(CONFIGURATION)}"
+        )
     return {name: read_seed((directory if name in found else own) / f"{name}.csv") for name in SEEDS}
 
 
@@ -170,8 +177,8 @@ def _check_sums(seeds: Seeds, as_of: date, renormalise: bool) -> None:
 
 def _check_types(seeds: Seeds) -> None:
     """Values that the tables of the seeds can hold."""
-    for seed, rows in seeds.items():
-        for line, row in rows:
+    for seed in CONFIGURATION:
+        for line, row in seeds[seed]:
             for column, kind in column_types(seed).items():
                 value = row.get(column)
                 if value is None:

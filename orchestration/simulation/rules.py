@@ -10,7 +10,7 @@ from typing import Any
 
 from orchestration.macros import render
 from orchestration.quality.seeds import Row, Seeds
-from orchestration.simulation.proposal import column_types, version_on
+from orchestration.simulation.proposal import CONFIGURATION, column_types, version_on
 
 Value = str | Decimal
 
@@ -82,8 +82,7 @@ def rules_on(seeds: Seeds, day: date, policy: str | None = None) -> Rules | None
 
 def config_version_sql(seeds: Seeds, day: date) -> str:
     """SQL expression of the configuration version that a day built with these seeds has."""
-    seed_names = render("configuration_seeds").strip().split(",")
-    return render("config_version", [relation(name, version_on(seeds, name, day)) for name in seed_names])
+    return render("config_version", [relation(name, version_on(seeds, name, day)) for name in CONFIGURATION])
 
 
 def relation(seed: str, rows: Sequence[Row]) -> str:

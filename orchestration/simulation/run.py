@@ -13,9 +13,9 @@ from clickhouse_connect.driver.query import QueryResult
 
 from orchestration.errors import TierhouseError
 from orchestration.project import PROJECT_DIR
-from orchestration.quality.seeds import SEEDS, Seeds, read_seed
+from orchestration.quality.seeds import Seeds, read_seed
 from orchestration.simulation import queries
-from orchestration.simulation.proposal import version_on
+from orchestration.simulation.proposal import CONFIGURATION, version_on
 from orchestration.simulation.queries import ENGINE_SETTINGS, Part, Reuse, Variant
 from orchestration.simulation.rules import Rules, config_version_sql, rules_on
 from orchestration.warehouse.settings import Settings
@@ -249,7 +249,7 @@ class Simulator:
         """Rules by which stored days were made; None for a day made by other rows than the published seeds hold for it."""
         groups: dict[str, list[date]] = {}
         for day in days:
-            key = repr([version_on(self.current_seeds, name, day) for name in SEEDS])
+            key = repr([version_on(self.current_seeds, name, day) for name in CONFIGURATION])
             groups.setdefault(key, []).append(day)
         chosen = queries.days_list(days)
         versions = self._query(
@@ -271,12 +271,12 @@ class Simulator:
     def _published_seeds(self) -> Seeds:
         """Seeds as the warehouse was last refreshed with; those of the project where the user may not read them."""
         seeds: Seeds = {}
-        for name in SEEDS:
+        for name in CONFIGURATION:
             try:
                 answer = self._query(f"SELECT * FROM {self._settings.database('seeds')}.{name}")
             except TierhouseError as error:
                 if any(word in str(error) for word in _NO_ACCESS):
-                    return {name: read_seed(PROJECT_DIR / "seeds" / f"{name}.csv") for name in SEEDS}
+                    return {name: read_seed(PROJECT_DIR / "seeds" / f"{name}.csv") for name in CONFIGURATION}
                 raise
             seeds[name] = [
                 (line, dict(zip(answer.column_names, map(_text, row), strict=True)))
