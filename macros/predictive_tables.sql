@@ -31,6 +31,22 @@
         served_model LowCardinality(String),
         verdict LowCardinality(String)
     ) engine = MergeTree order by (model, evaluated_on)") %}
+    {# One row per scored customer and as-of date: expected orders and margin, and whether the customer still orders. #}
+    {% do run_query("create table if not exists " ~ database ~ ".lifetime_value (
+        as_of_date Date,
+        customer_id UInt64,
+        model_version LowCardinality(String),
+        method LowCardinality(String),
+        reason LowCardinality(String),
+        value_method LowCardinality(String),
+        is_from_revenue UInt8,
+        expected_order_count_365d Float64,
+        expected_order_value Decimal(18, 2),
+        expected_margin_365d Decimal(18, 2),
+        p_alive Nullable(Float64),
+        p_no_order_30d Nullable(Float64),
+        residual_value Nullable(Decimal(18, 2))
+    ) engine = MergeTree partition by as_of_date order by customer_id") %}
     {# One row per scored customer and as-of date: rhythm, silence, partial defection, risk. Days are open days where they say so. #}
     {% do run_query("create table if not exists " ~ database ~ ".churn (
         as_of_date Date,

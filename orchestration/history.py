@@ -51,7 +51,7 @@ def build_day(client: Client, settings: Settings, as_of: date, known_until: date
     known_until: restate, that is count what became known until the end of that day. Raises TierhouseError when a step fails;
     the marts then show what they showed before.
     """
-    from orchestration.predictive import store, store_churn
+    from orchestration.predictive import store, store_churn, store_lifetime_value
     from orchestration.predictive.potential import MODEL_VERSION, potential
 
     with _recorded(client, settings, as_of) as run_id:
@@ -63,6 +63,7 @@ def build_day(client: Client, settings: Settings, as_of: date, known_until: date
         result = potential(*store.read_potential_inputs(client, settings, day))
         store.replace_potential(client, settings, day, result, MODEL_VERSION)
         store_churn.refresh_churn(client, settings, day, known)
+        store_lifetime_value.refresh_lifetime_value(client, settings, day, known)
         _dbt("tiers", settings, run_id, as_of, ["--select", *_TIERS, "--exclude", *_NEVER], known)
         _judge(settings, ["marts"], as_of, run_id)
         _dbt("publish", settings, run_id, as_of, _PUBLISH, known)

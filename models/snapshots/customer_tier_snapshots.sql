@@ -35,6 +35,8 @@ with measured as (
         candidates.orders_per_month as orders_per_month,
         candidates.average_order_value as average_order_value,
         cast(candidates.lifetime_value as Decimal(18, 2)) as lifetime_value,
+        candidates.predicted_margin_365d as predicted_margin_365d,
+        toLowCardinality(candidates.lifetime_value_model) as lifetime_value_model,
         candidates.is_lifetime_value_from_revenue as is_lifetime_value_from_revenue,
         candidates.lifetime_value_top_share as lifetime_value_top_share,
         candidates.score_top_share as score_top_share,

@@ -3,7 +3,19 @@
 -- Ranks: 1 is the best tier.
 {{ config(order_by='(policy, customer_id)') }}
 
-with measured as (
+with served as (
+    -- Predictions of the day, where the latest evaluation up to it lets the model serve. Rows of the fallback never serve.
+    select customer_id, expected_margin_365d, model_version
+    from {{ source('predictive', 'lifetime_value') }}
+    where as_of_date = {{ as_of() }} and model_version != 'none'
+        and (
+            select argMax(served_model, (evaluated_on, served_model))
+            from {{ source('predictive', 'promotions') }}
+            where model = 'lifetime_value' and evaluated_on <= {{ as_of() }}
+        ) = 'lifetime_value'
+),
+
+measured as (
     select
         features.customer_id as customer_id,
         policies.policy as policy,
@@ -14,14 +26,18 @@ with measured as (
         features.order_count_30d as orders_per_month,
         features.average_order_value_90d as average_order_value,
         toUInt8(features.gross_margin_to_date is null) as is_lifetime_value_from_revenue,
+        cast(coalesce(served.expected_margin_365d, 0) as Decimal(18, 2)) as predicted_margin_365d,
+        coalesce(nullIf(toString(served.model_version), ''), 'none') as lifetime_value_model,
         assumeNotNull(
-            coalesce(features.gross_margin_to_date, features.net_amount_to_date) + features.tier_discount_amount_to_date
+            coalesce(features.gross_margin_to_date, features.net_amount_to_date)
+                + features.tier_discount_amount_to_date + predicted_margin_365d
         ) as lifetime_value,
         scores.total_score as total_score
     from {{ ref('feature_snapshot') }} as features
     cross join {{ configured('tier_policy') }} as policies
     inner join {{ ref('customer_scores') }} as scores
         on features.customer_id = scores.customer_id and policies.scoring_model = scores.scoring_model
+    left join served on features.customer_id = served.customer_id
 ),
 
 ranked as (
@@ -55,6 +71,8 @@ select
     orders_per_month,
     average_order_value,
     lifetime_value,
+    predicted_margin_365d,
+    lifetime_value_model,
     is_lifetime_value_from_revenue,
     lifetime_value_top_share,
     score_top_share,

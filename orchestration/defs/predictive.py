@@ -4,8 +4,9 @@ import dagster as dg
 
 from orchestration.defs.partitions import daily
 from orchestration.defs.resources import RefreshRun, Warehouse
-from orchestration.predictive import store, store_churn
+from orchestration.predictive import store, store_churn, store_lifetime_value
 from orchestration.predictive.churn_model import CODE_VERSION as CHURN_VERSION
+from orchestration.predictive.lifetime_value import OPTIONS as LIFETIME_VALUE_OPTIONS
 from orchestration.predictive.potential import MODEL_VERSION
 from orchestration.predictive.potential import potential as compute_potential
 from orchestration.progress import report
@@ -54,5 +55,33 @@ def churn(context: dg.AssetExecutionContext, warehouse: Warehouse, refresh_run: 
             "customers": len(result),
             "high": int((result["churn_risk"] == "high").sum()),
             "method": result["method"].iloc[0],
+        }
+    )
+
+
+@dg.asset(
+    key=["predictive", "lifetime_value"],
+    group_name="predictive",
+    description="One row per scored customer and as-of date: expected orders and margin of 12 months, P(alive), residual value.",
+    deps=[["facts", "fct_orders"]],
+    partitions_def=daily(),
+    code_version=LIFETIME_VALUE_OPTIONS.code_version,
+    kinds={"python"},
+    backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=1),
+    retry_policy=dg.RetryPolicy(max_retries=2, delay=10),
+)
+def lifetime_value(
+    context: dg.AssetExecutionContext, warehouse: Warehouse, refresh_run: RefreshRun
+) -> dg.MaterializeResult:
+    result = store_lifetime_value.refresh_lifetime_value(
+        warehouse.client(), warehouse.settings(), context.partition_key
+    )
+    report("lifetime value", len(result))
+    return dg.MaterializeResult(
+        metadata={
+            "customers": len(result),
+            "method": result["method"].iloc[0],
+            "model_version": result["model_version"].iloc[0],
+            "expected_margin_365d": float(result["expected_margin_365d"].sum()),
         }
     )

@@ -67,6 +67,9 @@ class Options:
         return f"1-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
 
 
+OPTIONS = Options()
+
+
 def reason_not_to_fit(training: pd.DataFrame, options: Options) -> str:
     """Why these customers cannot support a model, in a few words; empty when they can. Columns: see `fit_lifetime_value`."""
     count = len(training)

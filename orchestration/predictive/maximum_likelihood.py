@@ -10,6 +10,10 @@ import numpy as np
 Objective = Callable[[np.ndarray], tuple[float, np.ndarray]]
 
 
+class NoMaximum(Exception):
+    """The search ended nowhere: the likelihood has no finite maximum that it could find."""
+
+
 @dataclass(frozen=True)
 class Maximum:
     """theta: the parameters there. errors: their standard errors, None where the data do not identify one."""
@@ -23,7 +27,8 @@ class Maximum:
 def maximise(objective: Objective, starts: Sequence[np.ndarray], bound: float, count: float) -> Maximum:
     """The best of the starts. objective: mean of minus the log likelihood over `count` cases, and its gradient.
 
-    Parameters stay within plus and minus `bound`; one that ends there has no standard error.
+    Parameters stay within plus and minus `bound`; one that ends there has no standard error. Raises NoMaximum when no start led to
+    finite parameters.
     """
     from scipy.optimize import minimize
 
@@ -37,14 +42,17 @@ def maximise(objective: Objective, starts: Sequence[np.ndarray], bound: float, c
             bounds=[(-bound, bound)] * len(start),
             options={"ftol": 1e-13, "gtol": 1e-8, "maxiter": 500, "maxcor": 20},
         )
+        if not (np.isfinite(found.fun) and np.all(np.isfinite(found.x))):
+            continue
         # A start must be better by more than rounding, so that the earlier one wins a tie.
         if best is None or found.fun < best.fun - 1e-10:
             best = found
-    assert best is not None
+    if best is None:
+        raise NoMaximum("the likelihood has no finite maximum")
     theta = np.asarray(best.x)
     _, gradient = objective(theta)
     is_inside = np.abs(theta) < bound - 1e-6
-    converged = bool(np.all(np.isfinite(theta)) and np.all(np.abs(gradient[is_inside]) < 1e-5))
+    converged = bool(np.all(np.abs(gradient[is_inside]) < 1e-5))
     return Maximum(theta, _errors(objective, theta, is_inside, count), -float(best.fun) * count, converged)
 
 

@@ -2,9 +2,10 @@
 
 from datetime import date
 
+import clickhouse_connect
 from reference.snapshot import compute_snapshot
 from reference.tables import read_folder
-from test_marts_against_reference import SAMPLES, assert_latest_marts_agree, open_warehouse
+from test_marts_against_reference import SAMPLES, assert_latest_marts_agree, assert_marts_agree, open_warehouse
 
 __all__ = ["open_warehouse"]
 
@@ -17,5 +18,16 @@ def test_a_real_wholesalers_sample_agrees_in_midyear_and_at_the_end(open_warehou
     warehouse.tierhouse("refresh", "--as-of", midyear.isoformat())
     in_midyear = compute_snapshot(tables, midyear)
     assert_latest_marts_agree(warehouse, in_midyear, midyear)
+
+    # Half a year later an evaluation lets the lifetime value model serve: its margin counts from then on, not before.
+    client = clickhouse_connect.get_client(host="127.0.0.1", port=warehouse.port)
+    client.command(
+        "INSERT INTO tierhouse_predictive.promotions VALUES ('2011-12-01', 'lifetime_value', 'lifetime_value', 'promoted')"
+    )
+    client.close()
     warehouse.tierhouse("refresh", "--as-of", end.isoformat())
-    assert_latest_marts_agree(warehouse, compute_snapshot(tables, end, previous=in_midyear), end)
+    predicted = warehouse.table("tierhouse_predictive.lifetime_value", end, "customer_id")
+    served = {row.Index: (row.expected_margin_365d, row.model_version) for row in predicted.itertuples()}
+    assert sum(margin for margin, _ in served.values()) > 0 and "none" not in {model for _, model in served.values()}
+    assert_latest_marts_agree(warehouse, compute_snapshot(tables, end, previous=in_midyear, served=served), end)
+    assert_marts_agree(warehouse, in_midyear, midyear)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from simulated_bases import simulate_base
+from threadpoolctl import threadpool_limits
 
 from orchestration.predictive.artifacts import Artifact
 from orchestration.predictive.lifetime_value import (
@@ -149,6 +150,17 @@ def test_the_order_of_the_rows_changes_neither_the_artifact_nor_a_score(
         score_lifetime_value(training, artifact, OPTIONS),
         check_exact=True,
     )
+
+
+def test_the_number_of_threads_changes_neither_the_artifact_nor_a_score(
+    artifact: Artifact, training: pd.DataFrame
+) -> None:
+    scores = []
+    for threads in (1, 4):
+        with threadpool_limits(limits=threads):
+            assert fit_lifetime_value(training, UNTIL, 90, OPTIONS) == artifact
+            scores.append(score_lifetime_value(training, artifact, OPTIONS))
+    pd.testing.assert_frame_equal(scores[0], scores[1], check_exact=True)
 
 
 def test_options_and_data_change_the_version(artifact: Artifact, training: pd.DataFrame) -> None:

@@ -26,7 +26,7 @@ MAY_READ = {
     # Features look at staging only to tell a source that delivers nothing from one with nothing to report.
     "features": {"staging", "facts", "features"},
     "scoring": {"features", "scoring", "seeds", "predictive"},
-    "tiers": {"features", "scoring", "tiers", "seeds"},
+    "tiers": {"features", "scoring", "tiers", "seeds", "predictive"},
     "snapshots": {"features", "scoring", "tiers", "snapshots", "seeds", "predictive"},
     "marts": {"snapshots", "predictive"},
 }

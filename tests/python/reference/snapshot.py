@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
 
 import pandas as pd
 
@@ -38,11 +39,13 @@ def compute_snapshot(
     as_of: date,
     configuration: Configuration | None = None,
     previous: Snapshot | None = None,
+    served: dict[int, tuple[Decimal, str]] | None = None,
 ) -> Snapshot:
     """Everything of one as-of date.
 
     tables: delivered rows by table name, all versions, columns of the landing contract; a table may be missing.
-    previous: the snapshot of the stored day before, None on the first one.
+    previous: the snapshot of the stored day before, None on the first one. served: predicted margin and model by customer, where
+    a promoted model serves that day; None where none does.
     Raises ValueError when no customer is scored by then.
     """
     configuration = configuration or Configuration()
@@ -52,7 +55,7 @@ def compute_snapshot(
     features = compute_features(facts)
     features = features.join(compute_potential(facts, features, configuration.potential_weights))
     scores = {m.name: compute_scores(features, m, configuration.weights) for m in configuration.models}
-    tiers = compute_tiers(features, scores[configuration.policy.scoring_model], configuration)
+    tiers = compute_tiers(features, scores[configuration.policy.scoring_model], configuration, served)
     before = previous.states if previous else {}
     decided = decide_day(facts, features, tiers, configuration, before, previous.day if previous else None)
     tiers = tiers.join(decision_columns(decided, configuration))

@@ -10,12 +10,22 @@ from .configuration import Configuration, Policy, Tier
 CRITERIA = ("frequency_tier", "order_value_tier", "lifetime_value_tier")
 
 
-def compute_tiers(features: pd.DataFrame, scores: pd.DataFrame, configuration: Configuration) -> pd.DataFrame:
-    """Tier columns of the policy, indexed like the features. Ranks are counted from 1, the best."""
+def compute_tiers(
+    features: pd.DataFrame,
+    scores: pd.DataFrame,
+    configuration: Configuration,
+    served: dict[int, tuple[Decimal, str]] | None = None,
+) -> pd.DataFrame:
+    """Tier columns of the policy, indexed like the features. Ranks are counted from 1, the best.
+
+    served: predicted margin and model by customer, where a promoted model serves that day.
+    """
+    predicted = [(served or {}).get(customer, (Decimal("0.00"), "none")) for customer in features.index]
     policy, ladder = configuration.policy, configuration.ladder
     from_revenue = features["gross_margin_to_date"].isna()
     margin = features["gross_margin_to_date"].where(~from_revenue, features["net_amount_to_date"])
-    lifetime_value = margin + features["tier_discount_amount_to_date"]
+    ahead = pd.Series([amount for amount, _ in predicted], index=features.index, dtype="object")
+    lifetime_value = margin + features["tier_discount_amount_to_date"] + ahead
     group = features["region_code"] if policy.percentile_scope == "region" else pd.Series("", index=features.index)
     # Decimals compare exactly, so ties are ties; float64 holds their ranks without loss.
     measures = pd.DataFrame(
@@ -32,6 +42,8 @@ def compute_tiers(features: pd.DataFrame, scores: pd.DataFrame, configuration: C
     return pd.DataFrame(
         {
             "lifetime_value": lifetime_value,
+            "predicted_margin_365d": ahead,
+            "lifetime_value_model": [model for _, model in predicted],
             "is_lifetime_value_from_revenue": from_revenue.astype("int64"),
             "lifetime_value_top_share": measures["lifetime_value_share"],
             "score_top_share": measures["score_share"],

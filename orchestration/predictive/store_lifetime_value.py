@@ -1,0 +1,151 @@
+"""Reading order histories for the lifetime value, summed up in the engine as they were known, and writing its rows of a day."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import pandas as pd
+import pyarrow as pa
+from clickhouse_connect.driver.client import Client
+
+from orchestration.predictive.artifacts import Artifact, training_day
+from orchestration.predictive.lifetime_value import (
+    MODEL,
+    OPTIONS,
+    Options,
+    fit_lifetime_value,
+    holdout_days,
+    reason_not_to_fit,
+    score_lifetime_value,
+)
+from orchestration.predictive.maximum_likelihood import NoMaximum
+from orchestration.predictive.store_artifacts import load_or_fit
+from orchestration.warehouse.settings import Settings
+
+# Margin before the tier's discount, as in the lifetime value of the tiers; net sales where no cost of the customer is known.
+_SUMS = (
+    "toFloat64(sum(net_amount)) - if(max(is_cost_known) = 1, toFloat64(round(sum(cost_amount), 2)), 0) "
+    "+ toFloat64(sum(tier_discount_amount)) AS value_to_date, toUInt8(max(is_cost_known) = 0) AS is_from_revenue"
+)
+
+
+def refresh_lifetime_value(
+    client: Client, settings: Settings, as_of: str, known_until: str = "", options: Options = OPTIONS
+) -> pd.DataFrame:
+    """Score and replace the rows of `as_of` in `<prefix>_predictive.lifetime_value`; fits the month's model where it is missing.
+
+    known_until: last day whose knowledge counts, for a restatement; empty: the as-of date. Facts must be up to date.
+    """
+    day = date.fromisoformat(as_of)
+    artifact, reason = model_of_day(client, settings, day, options)
+    known = date.fromisoformat(known_until) if known_until else day
+    result = score_lifetime_value(read_customers(client, settings, day, known), artifact, options, reason)
+    _replace(client, settings, day, result)
+    return result
+
+
+def model_of_day(
+    client: Client, settings: Settings, as_of: date, options: Options = OPTIONS
+) -> tuple[Artifact | None, str]:
+    """The artifact that scores a day, fitted where it is missing; or None, and why there is none."""
+    until = training_day(as_of)
+    reason = ""
+
+    def fit() -> Artifact | None:
+        nonlocal reason
+        training, holdout = read_training(client, settings, until, options)
+        reason = reason_not_to_fit(training, options)
+        if not reason:
+            try:
+                return fit_lifetime_value(training, until, holdout, options)
+            except NoMaximum as error:
+                reason = str(error)
+        reason = f"on {until}: {reason}"
+        return None
+
+    return load_or_fit(client, settings, MODEL, options.code_version, until, fit), reason
+
+
+def read_customers(client: Client, settings: Settings, as_of: date, known_until: date) -> pd.DataFrame:
+    """One row per customer with a valid order up to `as_of`, for `score_lifetime_value`, as known at the end of `known_until`."""
+    table = client.query_arrow(
+        f"""
+        SELECT customer_id,
+            toUInt32(groupBitmap(toUInt32(business_date))) AS order_day_count,
+            toUInt32(max(business_date) - min(business_date)) AS days_to_last_order,
+            toUInt32({_day(as_of)} - min(business_date)) AS days_since_first_order,
+            {_SUMS}
+        {_orders(settings, as_of, known_until)}
+        GROUP BY customer_id ORDER BY customer_id
+        """
+    )
+    return table.to_pandas()
+
+
+def read_training(client: Client, settings: Settings, until: date, options: Options) -> tuple[pd.DataFrame, int]:
+    """The rows for `fit_lifetime_value` as known at the end of `until`, and the length of the hold-out in days."""
+    known = _orders(settings, until, until)
+    first, count = client.query(f"SELECT min(business_date), count() {known}").result_rows[0]
+    holdout = holdout_days((until - first).days + 1, options) if count else 1
+    table = client.query_arrow(
+        f"""
+        SELECT customer_id,
+            toUInt32(length(days)) AS order_day_count,
+            toUInt32(days[-1] - days[1]) AS days_to_last_order,
+            toUInt32({_day(until)} - days[1]) AS days_since_first_order,
+            value_to_date,
+            is_from_revenue,
+            if(length(days) > 2, toNullable(toFloat64(days[-1] - days[-2])), NULL) AS last_gap,
+            if(length(days) > 2, toNullable(toFloat64(days[-2] - days[-3])), NULL) AS gap_before,
+            toUInt32(arrayCount(day -> day <= {_day(until)} - {holdout}, days)) AS early_order_day_count,
+            toUInt32(if(early_order_day_count > 0, days[early_order_day_count] - days[1], 0)) AS early_days_to_last_order
+        FROM (
+            SELECT customer_id, arraySort(groupUniqArray(business_date)) AS days, {_SUMS} {known} GROUP BY customer_id
+        )
+        ORDER BY customer_id
+        """
+    )
+    return table.to_pandas(), holdout
+
+
+def _day(day: date) -> str:
+    return f"toDate('{day}')"
+
+
+def _orders(settings: Settings, as_of: date, known_until: date) -> str:
+    """FROM and WHERE of the valid orders up to `as_of` as they were known at the end of `known_until`."""
+    cutoff = f"toDateTime64('{known_until + timedelta(days=1)} 00:00:00', 3, '{settings.zone}')"
+    return (
+        f"FROM {settings.database('facts')}.fct_orders WHERE known_from < {cutoff} AND known_to >= {cutoff} "
+        f"AND is_valid = 1 AND business_date <= {_day(as_of)}"
+    )
+
+
+def _replace(client: Client, settings: Settings, as_of: date, result: pd.DataFrame) -> None:
+    """Make `result` the rows of `as_of`, all at once or not at all."""
+    table = f"{settings.database('predictive')}.lifetime_value"
+    incoming = f"{table}_incoming"
+    types = {
+        "customer_id": pa.uint64(),
+        "model_version": pa.string(),
+        "method": pa.string(),
+        "reason": pa.string(),
+        "value_method": pa.string(),
+        "is_from_revenue": pa.uint8(),
+        "expected_order_count_365d": pa.float64(),
+        "expected_order_value": pa.decimal128(18, 2),
+        "expected_margin_365d": pa.decimal128(18, 2),
+        "p_alive": pa.float64(),
+        "p_no_order_30d": pa.float64(),
+        "residual_value": pa.decimal128(18, 2),
+    }
+    columns = {"as_of_date": pa.array([as_of] * len(result), pa.date32())}
+    for name, kind in types.items():
+        # A float would lose a cent on its way into a decimal column.
+        plain = pa.float64() if pa.types.is_decimal(kind) else None
+        columns[name] = pa.array(result[name], plain, from_pandas=True).cast(kind)
+    client.command(f"DROP TABLE IF EXISTS {incoming}")
+    client.command(f"CREATE TABLE {incoming} AS {table}")
+    client.insert_arrow(incoming, pa.table(columns))
+    client.command(f"ALTER TABLE {table} REPLACE PARTITION {{as_of:Date}} FROM {incoming}", parameters={"as_of": as_of})
+    client.command(f"DROP TABLE {incoming}")
