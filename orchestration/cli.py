@@ -29,6 +29,14 @@ class _Commands(click.Group):
         except TierhouseError as error:
             click.echo(f"tierhouse: {error}", err=True)
             sys.exit(1)
+        except Exception as error:
+            from orchestration.failures import told_in_one_line
+
+            line = told_in_one_line(error)
+            if line is None:
+                raise
+            click.echo(f"tierhouse: {line}", err=True)
+            sys.exit(1)
         except KeyboardInterrupt:
             click.echo("tierhouse: interrupted; what was under way is repaired by the next run", err=True)
             sys.exit(130)

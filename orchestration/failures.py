@@ -1,11 +1,48 @@
-"""Why a run of Dagster failed, in one line."""
+"""Why something failed, in one line: a run of Dagster, the warehouse, the disk."""
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable
 from typing import Any
 
 _FAILURES = ("STEP_FAILURE", "PIPELINE_FAILURE", "RUN_FAILURE")
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FULL_TEXTS = ("NOT_ENOUGH_SPACE", "No space left on device", "database or disk is full", "Disk quota exceeded")
+# What SQLite says of a full disk, too, when it is its write-ahead log that cannot grow.
+_UNCLEAR_TEXT = "disk I/O error"
+_MEND = "free some space and run it again: it goes on from what is there"
+
+
+def told_in_one_line(error: BaseException) -> str | None:
+    """What to tell a person of an error of the warehouse or of the disk, with what to do; None for any other error."""
+    chain: list[BaseException] = []
+    following: BaseException | None = error
+    while following is not None and following not in chain:
+        chain.append(following)
+        following = following.__cause__ or following.__context__
+    for one in chain:
+        if isinstance(one, OSError) and one.errno in _FULL:
+            return f"the disk is full: {one.strerror}{f': {one.filename}' if one.filename else ''}; {_MEND}"
+        if any(text in str(one) for text in _FULL_TEXTS):
+            return f"the disk is full: {engine_message(one)}; {_MEND}"
+        if _UNCLEAR_TEXT in str(one):
+            return f"the disk is full or failing: {engine_message(one)}; {_MEND}"
+    from clickhouse_connect.driver.exceptions import ClickHouseError
+
+    found = next((one for one in chain if isinstance(one, ClickHouseError)), None)
+    return None if found is None else f"the warehouse says: {engine_message(found)}"
+
+
+def engine_message(error: BaseException) -> str:
+    """The engine's message in one line, without codes, traces and the driver's preamble."""
+    text = " ".join(str(error).split())
+    text = text.partition("DB::Exception: ")[2] or text
+    for mark in (" (version ", ": While executing", ": (while reading", " Stack trace", " [SQL:", " (Background on"):
+        text = text.partition(mark)[0]
+    return text[:400]
 
 
 def first_failure(events: Iterable[Any]) -> str:

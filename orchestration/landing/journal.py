@@ -14,6 +14,7 @@ from clickhouse_connect.driver.client import Client
 from orchestration.errors import TierhouseError
 from orchestration.landing.contract import TABLES
 from orchestration.landing.report import LandingReport, TableReport
+from orchestration.landing.space import demand_space
 from orchestration.landing.tables import AUDIT_COLUMNS, JOURNAL_COLUMNS, create_landing_tables, scalar
 from orchestration.warehouse.settings import Settings
 
@@ -23,8 +24,9 @@ _STEPS = {"judging": 1, "landing": 2, "refusing": 2, "landed": 3, "refused": 3, 
 def repair(client: Client, settings: Settings) -> str | None:
     """Finish or undo what a killed landing left behind. Call it under the writer lock, before landing is read.
 
-    Returns what was done in one line, or None when there was nothing to do.
+    Returns what was done in one line, or None when there was nothing to do. Raises TierhouseError for a full disk.
     """
+    demand_space(client, settings)
     create_landing_tables(client, settings)
     unfinished = client.query(
         f"SELECT batch_id, any(loaded_at), argMax(state, step), argMax(report, step) "

@@ -14,6 +14,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from orchestration.errors import TierhouseError
+from orchestration.failures import engine_message, told_in_one_line
 from orchestration.landing import journal
 from orchestration.landing.contract import TABLES, Table
 from orchestration.landing.judge import VERSION_OF_ORDER, Delivered, Judgement, Rules, instant, judge
@@ -164,6 +165,8 @@ def _read(client: Client, side: str, table: Table, delivery: Delivery, rules: Ru
     try:
         delivery.send(client, raw)
     except ClickHouseError as error:
+        if "NOT_ENOUGH_SPACE" in str(error):
+            raise TierhouseError(told_in_one_line(error)) from None
         raise TierhouseError(f"cannot read {delivery.label}: {engine_message(error)}") from None
     for number in range(len(views)):
         client.command(f"DROP TABLE {side}__view_{number} SYNC")
@@ -272,12 +275,3 @@ def _refusal(report: LandingReport, settings: Settings, examples: dict[str, str]
 
 def _count(client: Client, table: str) -> int:
     return scalar(client, f"SELECT count() FROM {table}")
-
-
-def engine_message(error: Exception) -> str:
-    """The engine's message in one line, without codes, traces and the driver's preamble."""
-    text = " ".join(str(error).split())
-    text = text.partition("DB::Exception: ")[2] or text
-    for mark in (" (version ", ": While executing", ": (while reading", " Stack trace"):
-        text = text.partition(mark)[0]
-    return text[:400]

@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import json
 import re
+import shutil
 import threading
 import time
 import uuid
@@ -57,6 +58,10 @@ _JOINABLE_FORMATS = frozenset(
 )
 # What breaks joining: rows behind the rows, or a frame around all of them.
 _UNJOINABLE_WORDS = (b"totals", b"extremes", b"output_format_json_array_of_rows")
+# Words of ALTER that rewrite parts, and the free space below which such a statement is looked at closely.
+_REWRITING_WORDS = (b"delete", b"update", b"materialize")
+_PLENTY_BYTES = 64 << 30
+_RESERVED_BYTES = 2 << 20
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _GET_IS_READONLY = (
     "For queries over HTTP, method GET implies readonly. You should use method POST for modifying queries."
@@ -132,6 +137,7 @@ class Execution:
                 self._settings(handle, session, settings),
                 self._externals(handle),
             ):
+                self._check_space(handle)
                 if self._cancelled.is_set():
                     raise ServerError(394, "QUERY_WAS_CANCELLED", "Query was cancelled.")
                 yield from self._run(handle)
@@ -167,6 +173,27 @@ class Execution:
         if self.readonly and kind != "READ_ONLY" and not self._is_harmless():
             reason = "This user can only read." if self.reads_only else _GET_IS_READONLY
             raise ServerError(164, "READONLY", f"{self.user}: Cannot execute query in readonly mode. {reason}")
+
+    def _check_space(self, handle: Handle) -> None:
+        """Refuse what rewrites parts while there is no room for it: the engine would put it off and wait without an end,
+        deaf even to KILL."""
+        kind = self.statement.kind
+        if kind not in (b"DELETE", b"UPDATE") and not (
+            kind == b"ALTER" and any(self.statement.mentions(word) for word in _REWRITING_WORDS)
+        ):
+            return
+        free = shutil.disk_usage(self.engine.folder).free
+        if free > _PLENTY_BYTES:
+            return
+        names = {
+            token.identifier.decode("utf-8", "replace") for token in self.statement.tokens[:10] if token.identifier
+        }
+        tables = ", ".join(quote(name) for name in sorted(names))
+        sql = f"SELECT max(bytes_on_disk) FROM system.parts WHERE active AND lower(table) IN ({tables})"
+        largest = int(handle.value(sql.encode()) or 0)
+        if free < _RESERVED_BYTES + largest * 1.1:
+            message = f"Cannot rewrite parts of up to {largest >> 20} MiB, {free >> 20} MiB are free."
+            raise ServerError(243, "NOT_ENOUGH_SPACE", message)
 
     def _is_harmless(self) -> bool:
         """Statements that change nothing but the session."""

@@ -4,60 +4,23 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 from clickhouse_connect.driver.client import Client
+from landing_warehouse import Warehouse, free_port
 
-from orchestration.landing import create_landing_tables, land_directory
+from orchestration.landing import create_landing_tables
 from orchestration.landing.journal import drop_side_tables
-from orchestration.landing.report import LandingReport, TableReport
 from orchestration.warehouse.client import connect, ensure_running, running_server
 from orchestration.warehouse.settings import Settings
-
-
-@dataclass(frozen=True)
-class Warehouse:
-    """A client and settings with a prefix of their own."""
-
-    client: Client
-    settings: Settings
-
-    def land(self, directory: Path, limit: float | None = None) -> dict[str, TableReport]:
-        """Land the folder; the outcome by table."""
-        return {table.table: table for table in self.report(directory, limit).tables}
-
-    def report(self, directory: Path, limit: float | None = None) -> LandingReport:
-        settings = self.settings if limit is None else replace(self.settings, refusal_limit=limit)
-        return land_directory(self.client, settings, directory)
-
-    def rows(self, query: str) -> list[tuple]:
-        """Rows of a query in which {landing}, {quarantine}, {marts}, {incoming}, {demo} stand for the databases."""
-        names = {name: self.settings.database(name) for name in ("landing", "quarantine", "marts", "incoming", "demo")}
-        return [tuple(row) for row in self.client.query(query.format(**names)).result_rows]
-
-    def one(self, query: str):
-        """The one value of a query."""
-        return self.rows(query)[0][0]
-
-    def contents(self, table: str) -> list[tuple]:
-        """All rows of a landing table but for the batch that brought them, sorted."""
-        return self.rows(
-            f"SELECT * EXCEPT (_loaded_at, _batch_id) FROM {{landing}}.{table} "
-            f"ORDER BY toString(tuple(* EXCEPT (_loaded_at, _batch_id)))"
-        )
 
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     home = tmp_path_factory.mktemp("landing")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    variables = {"TIERHOUSE_HOME": str(home), "TIERHOUSE_PORT": str(port)}
+    variables = {"TIERHOUSE_HOME": str(home), "TIERHOUSE_PORT": str(free_port())}
     settings = ensure_running(Settings.from_environment(variables))
     running = running_server(home)
     yield settings
