@@ -1,8 +1,12 @@
 {# Tables that Python assets write and models read. They exist from the first run on, so that `dbt build` alone works too. #}
 {% macro create_predictive_tables() %}
     {% set database = target.schema ~ '_predictive' %}
-    {% do run_query('create database if not exists ' ~ database ~ ' ' ~ on_cluster_clause(none)) %}
-    {% do run_query("create table if not exists " ~ database ~ ".potential (
+    {# on_cluster_clause() wants a relation of dbt; these tables are none. #}
+    {% set cluster = adapter.get_clickhouse_cluster_name() %}
+    {% set on_cluster = ' on cluster ' ~ cluster if cluster else '' %}
+    {% set engine = 'ReplicatedMergeTree' if cluster else 'MergeTree' %}
+    {% do run_query('create database if not exists ' ~ database ~ on_cluster) %}
+    {% do run_query("create table if not exists " ~ database ~ ".potential" ~ on_cluster ~ " (
         as_of_date Date,
         customer_id UInt64,
         model_version LowCardinality(String),
@@ -12,9 +16,9 @@
         growth_share Nullable(Float64),
         new_product_acceptance_180d Nullable(Float64),
         potential_index Nullable(Float64)
-    ) engine = MergeTree partition by as_of_date order by customer_id") %}
+    ) engine = " ~ engine ~ " partition by as_of_date order by customer_id") %}
     {# One row per fitted model: what was learned, from which days and data, by which code. The first row of a training day serves. #}
-    {% do run_query("create table if not exists " ~ database ~ ".model_artifacts (
+    {% do run_query("create table if not exists " ~ database ~ ".model_artifacts" ~ on_cluster ~ " (
         model LowCardinality(String),
         version String,
         code_version LowCardinality(String),
@@ -23,16 +27,16 @@
         data_fingerprint String,
         parameters String,
         fitted_at DateTime64(3, 'UTC')
-    ) engine = MergeTree order by (model, trained_until, version)") %}
+    ) engine = " ~ engine ~ " order by (model, trained_until, version)") %}
     {# One row per evaluation and model: what serves from that day on, the model itself (served_model = model) or a baseline. #}
-    {% do run_query("create table if not exists " ~ database ~ ".promotions (
+    {% do run_query("create table if not exists " ~ database ~ ".promotions" ~ on_cluster ~ " (
         evaluated_on Date,
         model LowCardinality(String),
         served_model LowCardinality(String),
         verdict LowCardinality(String)
-    ) engine = MergeTree order by (model, evaluated_on)") %}
+    ) engine = " ~ engine ~ " order by (model, evaluated_on)") %}
     {# One row per scored customer and as-of date: expected orders and margin, and whether the customer still orders. #}
-    {% do run_query("create table if not exists " ~ database ~ ".lifetime_value (
+    {% do run_query("create table if not exists " ~ database ~ ".lifetime_value" ~ on_cluster ~ " (
         as_of_date Date,
         customer_id UInt64,
         model_version LowCardinality(String),
@@ -46,9 +50,9 @@
         p_alive Nullable(Float64),
         p_no_order_30d Nullable(Float64),
         residual_value Nullable(Decimal(18, 2))
-    ) engine = MergeTree partition by as_of_date order by customer_id") %}
+    ) engine = " ~ engine ~ " partition by as_of_date order by customer_id") %}
     {# One row per scored customer and as-of date: rhythm, silence, partial defection, risk. Days are open days where they say so. #}
-    {% do run_query("create table if not exists " ~ database ~ ".churn (
+    {% do run_query("create table if not exists " ~ database ~ ".churn" ~ on_cluster ~ " (
         as_of_date Date,
         customer_id UInt64,
         model_version LowCardinality(String),
@@ -70,9 +74,9 @@
         churn_risk LowCardinality(String),
         reason_code LowCardinality(String),
         value_at_risk Decimal(18, 2)
-    ) engine = MergeTree partition by as_of_date order by customer_id") %}
+    ) engine = " ~ engine ~ " partition by as_of_date order by customer_id") %}
     {# One row per customer, as-of date and place of the list. #}
-    {% do run_query("create table if not exists " ~ database ~ ".product_recommendations (
+    {% do run_query("create table if not exists " ~ database ~ ".product_recommendations" ~ on_cluster ~ " (
         as_of_date Date,
         model_version LowCardinality(String),
         customer_id UInt64,
@@ -91,9 +95,9 @@
         goes_with_product_name LowCardinality(Nullable(String)),
         goes_with_share Nullable(Float64),
         region_share Float64
-    ) engine = MergeTree partition by as_of_date order by (customer_id, rank)") %}
+    ) engine = " ~ engine ~ " partition by as_of_date order by (customer_id, rank)") %}
     {# One row per as-of date, target and method: how well its lists foresaw the last two weeks. #}
-    {% do run_query("create table if not exists " ~ database ~ ".recommendation_evaluation (
+    {% do run_query("create table if not exists " ~ database ~ ".recommendation_evaluation" ~ on_cluster ~ " (
         as_of_date Date,
         model_version LowCardinality(String),
         target LowCardinality(String),
@@ -105,9 +109,9 @@
         coverage Nullable(Float64),
         role LowCardinality(String),
         verdict LowCardinality(String)
-    ) engine = MergeTree partition by as_of_date order by (target, method)") %}
+    ) engine = " ~ engine ~ " partition by as_of_date order by (target, method)") %}
     {# One row per as-of date and feature or score: how far the customers are from those of the reference day. #}
-    {% do run_query("create table if not exists " ~ database ~ ".feature_drift (
+    {% do run_query("create table if not exists " ~ database ~ ".feature_drift" ~ on_cluster ~ " (
         as_of_date Date,
         model_version LowCardinality(String),
         feature LowCardinality(String),
@@ -123,5 +127,5 @@
         p_value_of_all Nullable(Float64),
         is_alarm UInt8,
         verdict LowCardinality(String)
-    ) engine = MergeTree partition by as_of_date order by feature") %}
+    ) engine = " ~ engine ~ " partition by as_of_date order by feature") %}
 {% endmacro %}

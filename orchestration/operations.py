@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from clickhouse_connect.driver.client import Client
 
+from orchestration.warehouse.ddl import engine, on_cluster
 from orchestration.warehouse.settings import Settings
 
 _COLUMNS = """
@@ -22,9 +23,11 @@ _COLUMNS = """
 
 def create_refresh_runs(client: Client, settings: Settings) -> None:
     """Create `<prefix>_marts.refresh_runs` where it is missing. One row per run."""
-    client.command(f"CREATE DATABASE IF NOT EXISTS {settings.database('marts')}")
+    cluster = on_cluster(settings)
+    client.command(f"CREATE DATABASE IF NOT EXISTS {settings.database('marts')}{cluster}")
     client.command(
-        f"CREATE TABLE IF NOT EXISTS {_table(settings)} ({_COLUMNS}) ENGINE = MergeTree ORDER BY (started_at, run_id) "
+        f"CREATE TABLE IF NOT EXISTS {_table(settings)}{cluster} ({_COLUMNS}) "
+        f"ENGINE = {engine(settings)} ORDER BY (started_at, run_id) "
         "COMMENT 'One row per refresh: when it ran, for which day, how it ended.'"
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from clickhouse_connect.driver.client import Client
 
 from orchestration.landing.contract import TABLES, Column, Table
+from orchestration.warehouse.ddl import engine, on_cluster
 from orchestration.warehouse.settings import Settings
 
 # Sorted ids and clocks differ little from row to row: their deltas compress tenfold at the speed of LZ4.
@@ -45,18 +46,7 @@ def create_landing_tables(client: Client, settings: Settings) -> None:
     landing, quarantine, incoming, marts = (
         settings.database(layer) for layer in ("landing", "quarantine", "incoming", "marts")
     )
-    wanted = {f"{landing}.{table.name}": landing_table(table, f"{landing}.{table.name}") for table in TABLES.values()}
-    wanted |= {
-        f"{quarantine}.{table.name}": quarantine_table(table, f"{quarantine}.{table.name}") for table in TABLES.values()
-    }
-    wanted[f"{marts}.load_audit"] = (
-        f"CREATE TABLE IF NOT EXISTS {marts}.load_audit ({_described(AUDIT_COLUMNS)}) "
-        "ENGINE = MergeTree ORDER BY (loaded_at, table_name) COMMENT 'One row per load and table.'"
-    )
-    wanted[f"{incoming}.journal"] = (
-        f"CREATE TABLE IF NOT EXISTS {incoming}.journal ({_described(JOURNAL_COLUMNS)}) "
-        "ENGINE = MergeTree ORDER BY (loaded_at, batch_id, step) COMMENT 'One row per state that a batch reached.'"
-    )
+    wanted = wanted_tables(settings)
     present = client.query(
         "SELECT concat(database, '.', name) FROM system.tables WHERE database IN "
         f"('{landing}', '{quarantine}', '{marts}', '{incoming}')"
@@ -65,17 +55,41 @@ def create_landing_tables(client: Client, settings: Settings) -> None:
     if not missing:
         return
     for database in (landing, quarantine, incoming, marts):
-        client.command(f"CREATE DATABASE IF NOT EXISTS {database}")
+        client.command(f"CREATE DATABASE IF NOT EXISTS {database}{on_cluster(settings)}")
     for name, statement in wanted.items():
         if name in missing:
             client.command(statement)
+
+
+def wanted_tables(settings: Settings) -> dict[str, str]:
+    """The statement that makes each lasting table of landing, by its full name."""
+    landing, quarantine, incoming, marts = (
+        settings.database(layer) for layer in ("landing", "quarantine", "incoming", "marts")
+    )
+    cluster = on_cluster(settings)
+    wanted = {}
+    for table in TABLES.values():
+        name = f"{landing}.{table.name}"
+        wanted[name] = landing_table(table, name + cluster, engine=engine(settings))
+        name = f"{quarantine}.{table.name}"
+        replacing = engine(settings, "ReplacingMergeTree(_loaded_at)")
+        wanted[name] = quarantine_table(table, name + cluster, f"{replacing} ORDER BY (_row_hash, _copy)")
+    wanted[f"{marts}.load_audit"] = (
+        f"CREATE TABLE IF NOT EXISTS {marts}.load_audit{cluster} ({_described(AUDIT_COLUMNS)}) "
+        f"ENGINE = {engine(settings)} ORDER BY (loaded_at, table_name) COMMENT 'One row per load and table.'"
+    )
+    wanted[f"{incoming}.journal"] = (
+        f"CREATE TABLE IF NOT EXISTS {incoming}.journal{cluster} ({_described(JOURNAL_COLUMNS)}) ENGINE = "
+        f"{engine(settings)} ORDER BY (loaded_at, batch_id, step) COMMENT 'One row per state that a batch reached.'"
+    )
+    return wanted
 
 
 def _described(columns: dict[str, tuple[str, str]]) -> str:
     return ", ".join(f"{name} {type} COMMENT {quoted(text)}" for name, (type, text) in columns.items())
 
 
-def landing_table(table: Table, name: str, settings_clause: str = "") -> str:
+def landing_table(table: Table, name: str, settings_clause: str = "", engine: str = "MergeTree") -> str:
     """CREATE TABLE of the landing table, or under another name of a side table whose partitions can be attached to it.
 
     One batch has one `_loaded_at`, hence one partition: that makes landing a batch one atomic statement per table.
@@ -89,14 +103,12 @@ def landing_table(table: Table, name: str, settings_clause: str = "") -> str:
     body = ", ".join(columns)
     return (
         f"CREATE TABLE IF NOT EXISTS {name} ({body}, INDEX loaded_at_range _loaded_at TYPE minmax GRANULARITY 1) "
-        f"ENGINE = MergeTree PARTITION BY toYYYYMM(_loaded_at) ORDER BY ({', '.join((*table.key, 'updated_at'))}) "
+        f"ENGINE = {engine} PARTITION BY toYYYYMM(_loaded_at) ORDER BY ({', '.join((*table.key, 'updated_at'))}) "
         f"{settings_clause} COMMENT {quoted(table.description + ' Append-only change log.')}"
     )
 
 
-def quarantine_table(
-    table: Table, name: str, engine: str = "ReplacingMergeTree(_loaded_at) ORDER BY (_row_hash, _copy)"
-) -> str:
+def quarantine_table(table: Table, name: str, engine: str) -> str:
     """CREATE TABLE of refused rows: every contract column as the text that was delivered, and why it was refused.
 
     The newest delivery of the same bad row replaces the earlier one, so landing a bad file twice does not double it;

@@ -8,6 +8,7 @@ from clickhouse_connect.driver.client import Client
 
 from orchestration.landing.tables import scalar
 from orchestration.quality.checks import LAYERS, Build, Result
+from orchestration.warehouse.ddl import engine, on_cluster
 from orchestration.warehouse.settings import Settings
 
 _COLUMNS = {
@@ -28,9 +29,10 @@ _COLUMNS = {
 def create_results_table(client: Client, settings: Settings) -> None:
     """Create the table where it is missing."""
     columns = ", ".join(f"{name} {type} COMMENT '{comment}'" for name, (type, comment) in _COLUMNS.items())
-    client.command(f"CREATE DATABASE IF NOT EXISTS {settings.database('marts')}")
+    cluster = on_cluster(settings)
+    client.command(f"CREATE DATABASE IF NOT EXISTS {settings.database('marts')}{cluster}")
     client.command(
-        f"CREATE TABLE IF NOT EXISTS {_table(settings)} ({columns}) ENGINE = MergeTree "
+        f"CREATE TABLE IF NOT EXISTS {_table(settings)}{cluster} ({columns}) ENGINE = {engine(settings)} "
         "ORDER BY (as_of_date, evaluated_at, layer, table_name, expectation) "
         "COMMENT 'One row per run, layer, table and expectation: whether the data were as they must be.'"
     )

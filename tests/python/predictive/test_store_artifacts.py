@@ -29,7 +29,7 @@ def create_predictive_tables(client: Client, settings: Settings) -> None:
     environment = Environment(extensions=["jinja2.ext.do"])
     environment.globals |= {
         "target": SimpleNamespace(schema=settings.prefix),
-        "on_cluster_clause": lambda _: "",
+        "adapter": SimpleNamespace(get_clickhouse_cluster_name=lambda: None),
         "run_query": client.command,
     }
     environment.from_string(text).module.create_predictive_tables()
