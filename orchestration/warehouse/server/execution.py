@@ -89,6 +89,7 @@ class Execution:
         self.timezone = self.engine.timezone
         self.readonly = self.reads_only or self.request.method != "POST"
         self._cancelled = threading.Event()
+        self._writes = False
 
     @property
     def statement(self) -> Statement:
@@ -168,6 +169,7 @@ class Execution:
         """One statement only, and a reading one where only reading is allowed. What does not parse goes on: the engine
         says best what is wrong with it."""
         kind, count = handle.classify(self.statement.text)
+        self._writes = kind == "MUTATING"
         if count > 1:
             raise ServerError(62, "SYNTAX_ERROR", "Syntax error (Multi-statements are not allowed).")
         if self.readonly and kind != "READ_ONLY" and not self._is_harmless():
@@ -299,7 +301,7 @@ class Execution:
         elif statement.kind == b"KILL":
             self.format = output_format
             yield from self._whole(handle, _translate_query_id(statement), output_format)
-        elif statement.is_select:
+        elif statement.is_select and not self._writes:
             self.format = output_format
             yield from self._rows(handle, output_format, parameters)
         else:

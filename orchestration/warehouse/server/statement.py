@@ -12,7 +12,7 @@ DEFAULT_LIMIT_BYTES = 262144
 _BLANK = rb"""(?:[\s\0]|\xc2[\x80-\xa0]|\xe1\x9a\x80|\xe1\xa0\x8e|\xe2\x80[\x80-\x8f\xa8-\xaf]|\xe2\x81[\x9f-\xaf]
 |\xe3\x80\x80|\xef\xbb\xbf)+"""
 _TOKEN = re.compile(
-    rb"(?P<blank>" + _BLANK.replace(b"\n", b"") + rb"|--[^\n]*|\#[\ !][^\n]*)"
+    rb"(?P<blank>" + _BLANK.replace(b"\n", b"") + rb"|--[^\n]*|//[^\n]*|\#[\ !][^\n]*)"
     rb"|(?P<comment>/\*)"
     rb"|(?P<string>'(?:[^'\\]|\\.|'')*'|\xe2\x80\x98(?:(?!\xe2\x80\x99).)*\xe2\x80\x99)"
     rb"|(?P<heredoc>\$(?P<tag>\w*)\$.*?\$(?P=tag)\$)"
@@ -170,6 +170,7 @@ class _Reader:
     def read(self) -> None:
         depth = 0
         insert_selects = False
+        in_with = False
         for token in tokenize(self.text):
             previous = self.tokens[-1] if self.tokens else None
             self.tokens.append(token)
@@ -182,10 +183,16 @@ class _Reader:
                 )
             if not self.kind:
                 self.kind = token.upper
+                in_with = self.kind == b"WITH"
                 continue
             if token.kind == "symbol":
                 depth += {b"(": 1, b")": -1}.get(token.text, 0)
                 self._follow_input(token, previous, depth)
+            if in_with and not depth:
+                if token.upper == b"INSERT" and _ends_expression(previous):
+                    self.kind, in_with = b"INSERT", False
+                    continue
+                in_with = token.upper not in (b"SELECT", b"FROM")
             if self.kind != b"INSERT" or depth:
                 continue
             assert previous is not None
@@ -239,6 +246,13 @@ class _Reader:
             tokens = tokens[:-1]
         format_token, name = _format_clause(tokens)
         return Statement(self.text[: tokens[-1].end], tuple(tokens), self.kind, name, format_token)
+
+
+def _ends_expression(token: Token | None) -> bool:
+    """Whether an expression of a WITH clause may end with this token: INSERT behind it is the statement, not a name."""
+    if token is None or token.kind == "symbol":
+        return token is not None and token.text in (b")", b"]")
+    return token.upper not in (b"AS", b"WITH", b"RECURSIVE", b"MATERIALIZED")
 
 
 def _data_after_format(text: bytes, position: int) -> int:

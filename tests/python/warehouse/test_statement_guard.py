@@ -155,3 +155,49 @@ def test_any_bytes_are_read_or_refused_with_a_syntax_error(data):
         except ServerError:
             refused = True
         assert refused in (True, False)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT 1 // '\n INTO OUTFILE '/tmp/not-written' //'\n",
+        "SELECT * FROM // '\nfile('/etc/passwd', 'LineAsString') //'",
+        "SELECT * FROM // `\nfile('/etc/passwd', 'LineAsString') //`",
+    ],
+)
+def test_a_comment_with_two_slashes_hides_nothing(server, sql):
+    assert server.ask(sql).code == 497
+
+
+def test_two_slashes_begin_a_comment_only_outside_of_strings(server):
+    assert server.ask("SELECT 1 // one\n + 1").text == "2\n"
+    assert server.ask("SELECT 'http://x' // ; DROP TABLE y").text == "http://x\n"
+
+
+def test_an_insert_behind_with_is_an_insert(server, table):
+    for statement in (
+        f"WITH 5 AS x INSERT INTO {table} SELECT x, 'select'",
+        f"WITH (SELECT 6) AS x INSERT INTO {table} SELECT x, 'scalar'",
+        f"WITH t AS (SELECT 7 AS a) INSERT INTO {table} SELECT a, 'table' FROM t",
+        f"WITH 5 AS x INSERT INTO {table} VALUES (8, 'values')",
+        f"WITH 5 AS x INSERT INTO {table} FORMAT CSV\n9,csv;\n",
+    ):
+        answer = server.ask(statement)
+        assert (answer.status, answer.summary["written_rows"]) == (200, 1), answer.text
+        assert "X-ClickHouse-Format" not in answer.headers
+        assert server.ask(method="GET", query=statement).code == 164
+    rows = "5\tselect\n6\tscalar\n7\ttable\n8\tvalues\n9\tcsv;\n"
+    assert server.ask(f"SELECT * FROM {table} ORDER BY a").text == rows
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "WITH 13 AS insert SELECT insert",
+        "WITH insert AS (SELECT 13 AS n) SELECT n FROM insert",
+        "WITH 1 AS x, 12 AS insert SELECT x + insert",
+        "WITH 13 AS x SELECT x insert",
+    ],
+)
+def test_a_name_that_reads_insert_is_a_name(server, sql):
+    assert server.ask(sql).text == "13\n"
