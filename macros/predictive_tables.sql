@@ -128,4 +128,26 @@
         is_alarm UInt8,
         verdict LowCardinality(String)
     ) engine = " ~ engine ~ " partition by as_of_date order by feature") %}
+    {# One row per as-of date, series and coming week: net sales to expect, and how well the method did before. #}
+    {% do run_query("create table if not exists " ~ database ~ ".sales_forecast" ~ on_cluster ~ " (
+        as_of_date Date,
+        model_version LowCardinality(String),
+        dimension LowCardinality(String),
+        member String,
+        member_name String,
+        week_start_date Date,
+        weeks_ahead UInt8,
+        net_amount Decimal(18, 2),
+        net_amount_low Nullable(Decimal(18, 2)),
+        net_amount_high Nullable(Decimal(18, 2)),
+        method LowCardinality(String),
+        baseline_method LowCardinality(String),
+        verdict LowCardinality(String),
+        mase Nullable(Float64),
+        baseline_mase Nullable(Float64),
+        interval_coverage Nullable(Float64),
+        origin_count UInt8,
+        history_week_count UInt16,
+        spring_festival LowCardinality(String)
+    ) engine = " ~ engine ~ " partition by as_of_date order by (dimension, member, week_start_date)") %}
 {% endmacro %}

@@ -140,9 +140,9 @@ def refresh(as_of: date | None, start: date | None, end: date | None, every: int
 @main.command()
 @click.option("--as-of", type=DAY, help="The day whose end bounds what is known. Default: the last refreshed day.")
 def predict(as_of: date | None) -> None:
-    """Make the predictions of the week: products to offer each customer. Not part of a refresh."""
+    """Make the predictions of the week: products to offer each customer, sales of eight weeks. Not part of a refresh."""
     from orchestration import predict as predicting
-    from orchestration.tables import recommendation_table
+    from orchestration.tables import forecast_table, recommendation_table
     from orchestration.warehouse.client import connect, ensure_running
 
     started = time.monotonic()
@@ -150,6 +150,7 @@ def predict(as_of: date | None) -> None:
     settings = ensure_running(Settings.from_environment())
     client = connect(settings, autogenerate_session_id=False)
     click.echo(recommendation_table(client, settings, day))
+    click.echo(forecast_table(client, settings, day))
     click.echo(f"{day}  predicted in {time.monotonic() - started:.1f} s")
 
 

@@ -1,4 +1,4 @@
-"""What runs once a week: which products to offer each customer. The steps, without Dagster; defs/ wires them."""
+"""What runs once a week: which products to offer each customer, and what will be sold. The steps, without Dagster."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from clickhouse_connect.driver.client import Client
 
 from orchestration.errors import TierhouseError
 from orchestration.history import published_days
+from orchestration.predictive import forecast as forecasting
+from orchestration.predictive import store_forecast
 from orchestration.predictive import store_recommendation as store
 from orchestration.predictive.artifacts import Artifact, fingerprint
 from orchestration.predictive.recommendation import (
@@ -31,7 +33,7 @@ from orchestration.warehouse.settings import Settings
 
 # Customers whose lists are made at once: bounds the memory, changes no result.
 CUSTOMERS_AT_ONCE = 25_000
-_RECOMMEND = "recommend products"
+_RECOMMEND, _FORECAST = "recommend products", "forecast sales"
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,15 @@ class Recommended:
     list_method: str
     new_method: str
     reason: str
+
+
+@dataclass(frozen=True)
+class Forecasted:
+    """What one run forecast: series, how many of them a model serves, rows."""
+
+    series_count: int
+    model_count: int
+    row_count: int
 
 
 def choose_day(client: Client, settings: Settings, as_of: date | None = None) -> date:
@@ -155,4 +166,70 @@ def _artifact(fold: Fold, choice: Choice, day: date) -> Artifact:
             "reason": choice.reason,
             "weights": choice.weights,
         },
+    )
+
+
+def forecast_sales(client: Client, settings: Settings, day: date) -> Forecasted:
+    """Forecast weekly net sales in total and by region, category and tier, for the eight weeks after the last complete one.
+
+    Replaces the rows of `day` in `<prefix>_predictive.sales_forecast`. Nothing is written where no week is complete yet.
+    """
+    sales = store_forecast.read_weekly_sales(client, settings, day)
+    report(_FORECAST, "sales")
+    last, first = store_forecast.last_complete_week(day), store_forecast.first_complete_week(client, settings, day)
+    if first is None or first > last:
+        return Forecasted(0, 0, 0)
+    first = max(first, last - timedelta(weeks=forecasting.HISTORY_WEEKS - 1))
+    weeks = pd.date_range(first, last, freq="7D")
+    rows, learned = [], {}
+    for (dimension, member), series in sales.groupby(["dimension", "member"], sort=True):
+        known = series.set_index("week")["net_amount"].reindex(weeks.as_unit("s"), fill_value=0.0)
+        made = forecasting.forecast(known.to_numpy(), last)
+        rows.append(_forecast_rows(str(dimension), str(member), str(series["member_name"].iloc[-1]), made, last))
+        learned[f"{dimension}/{member}"] = made.method
+        report(_FORECAST, "series")
+    if not rows:
+        return Forecasted(0, 0, 0)
+    artifact = Artifact(
+        model="forecast",
+        code_version=forecasting.MODEL_VERSION,
+        trained_from=first,
+        trained_until=last + timedelta(days=6),
+        data_fingerprint=fingerprint(
+            sales["dimension"].to_numpy(),
+            sales["member"].to_numpy(),
+            sales["week"].astype(str).to_numpy(),
+            sales["net_amount"].to_numpy(),
+        ),
+        parameters={"methods": learned},
+    )
+    save_artifact(client, settings, artifact)
+    table = pd.concat(rows, ignore_index=True)
+    store_forecast.replace_forecast(client, settings, day, table, artifact.version)
+    models = int((table["verdict"] == "model_serves").sum()) // forecasting.HORIZON_WEEKS
+    return Forecasted(len(learned), models, len(table))
+
+
+def _forecast_rows(dimension: str, member: str, name: str, made: forecasting.Forecast, last: date) -> pd.DataFrame:
+    ahead = range(1, forecasting.HORIZON_WEEKS + 1)
+    return pd.DataFrame(
+        {
+            "dimension": dimension,
+            "member": member,
+            "member_name": name,
+            "week_start_date": [last + timedelta(weeks=week) for week in ahead],
+            "weeks_ahead": list(ahead),
+            "net_amount": np.round(made.path.middle, 2),
+            "net_amount_low": np.round(made.path.low, 2),
+            "net_amount_high": np.round(made.path.high, 2),
+            "method": made.method,
+            "baseline_method": made.baseline,
+            "verdict": made.verdict,
+            "mase": made.mase,
+            "baseline_mase": made.baseline_mase,
+            "interval_coverage": made.interval_coverage,
+            "origin_count": made.origin_count,
+            "history_week_count": made.week_count,
+            "spring_festival": made.spring_festival,
+        }
     )

@@ -10,7 +10,8 @@ from clickhouse_connect.driver.client import Client
 from orchestration.defs.partitions import daily
 from orchestration.defs.resources import Warehouse
 from orchestration.lock import writer_lock
-from orchestration.predictions import choose_day, recommend_products
+from orchestration.predictions import choose_day, forecast_sales, recommend_products
+from orchestration.predictive.forecast import MODEL_VERSION as FORECAST_VERSION
 from orchestration.predictive.recommendation import MODEL_VERSION as RECOMMENDATION_VERSION
 from orchestration.warehouse.settings import Settings
 
@@ -48,4 +49,23 @@ def product_recommendations(context: dg.AssetExecutionContext, warehouse: Wareho
             "new_method": made.new_method,
             "reason": made.reason,
         }
+    )
+
+
+@dg.asset(
+    key=["predictive", "sales_forecast"],
+    group_name="predictive",
+    tags={"runs": GROUP},
+    description="One row per as-of date, series and coming week: net sales to expect, in total and by region, category and tier.",
+    deps=[["facts", "fct_order_lines"], ["facts", "fct_orders"], ["snapshots", "customer_tier_snapshots"]],
+    partitions_def=daily(),
+    code_version=FORECAST_VERSION,
+    kinds={"python"},
+    backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=1),
+)
+def sales_forecast(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
+    with _prepared(context, warehouse) as (client, settings, day):
+        made = forecast_sales(client, settings, day)
+    return dg.MaterializeResult(
+        metadata={"series": made.series_count, "served_by_a_model": made.model_count, "rows": made.row_count}
     )

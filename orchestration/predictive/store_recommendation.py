@@ -13,6 +13,7 @@ from clickhouse_connect.driver.client import Client
 from orchestration.predictive.cutoff import described, known, until
 from orchestration.predictive.recommendation import OUTCOME_DAYS, Fold
 from orchestration.predictive.recommendation_sources import Catalogue, history_of, position
+from orchestration.predictive.store_tables import Replacement, frame_of
 from orchestration.warehouse.settings import Settings
 
 HISTORY_DAYS = 365
@@ -55,7 +56,7 @@ def read_customers(client: Client, settings: Settings, day: date, condition: str
     customer_id (ascending), region_code; `unknown` for customers without a row in the source.
     """
     customers = described(settings, "customers", "customer_id", ("region_code", "customer_status"), day)
-    return _frame(
+    return frame_of(
         client,
         f"""
         SELECT buying.customer_id AS customer_id, if(customer.region_code = '', 'unknown', customer.region_code) AS region_code
@@ -78,7 +79,7 @@ def read_products(client: Client, settings: Settings, day: date) -> pd.DataFrame
     columns = ("product_name", "category_id", "product_status")
     products = described(settings, "products", "product_id", columns, day)
     categories = described(settings, "categories", "category_id", ("category_name",), day)
-    frame = _frame(
+    frame = frame_of(
         client,
         f"""
         SELECT bought.product_id AS product_id, product.product_name AS product_name, product.category_id AS category_id,
@@ -104,7 +105,7 @@ def read_products(client: Client, settings: Settings, day: date) -> pd.DataFrame
 def read_catalogue(client: Client, settings: Settings, day: date, products: pd.DataFrame) -> Catalogue:
     """What was on sale where at the end of `day`, and how popular: from the lines of the last LATELY_DAYS."""
     regions = described(settings, "customers", "customer_id", ("region_code",), day)
-    sold = _frame(
+    sold = frame_of(
         client,
         f"""
         SELECT if(customer.region_code = '', 'unknown', customer.region_code) AS region_code, line.product_id AS product_id,
@@ -130,7 +131,7 @@ def read_catalogue(client: Client, settings: Settings, day: date, products: pd.D
 def read_purchases(client: Client, settings: Settings, day: date, condition: str) -> pd.DataFrame:
     """Purchases of HISTORY_DAYS up to `day` of the customers that satisfy the condition, one row per customer and product."""
     end = until(day)
-    return _frame(
+    return frame_of(
         client,
         f"""
         SELECT customer_id, product_id, countIf(business_date > {end} - {LATELY_DAYS}) AS lines_28d,
@@ -151,7 +152,7 @@ def read_fold(client: Client, settings: Settings, day: date, known_on: date, con
     customers, products = read_customers(client, settings, day, condition), read_products(client, settings, day)
     catalogue = read_catalogue(client, settings, day, products)
     history = history_of(customers, read_purchases(client, settings, day, condition), catalogue)
-    bought_after = _frame(
+    bought_after = frame_of(
         client,
         f"SELECT DISTINCT customer_id, product_id FROM {settings.database('facts')}.fct_order_lines "
         f"WHERE {known(settings, known_on)} AND is_valid = 1 AND business_date > {until(day)} "
@@ -201,47 +202,8 @@ def replace_evaluation(client: Client, settings: Settings, day: date, rows: pd.D
         incoming.insert({name: pa.array(rows[name].to_numpy(), from_pandas=True) for name in rows.columns}, version)
 
 
-class Replacement:
-    """Collects the rows of one as-of date of a predictive table beside it, and puts them in its place when all went well."""
-
-    def __init__(self, client: Client, settings: Settings, table: str, day: date) -> None:
-        self._client, self._day = client, day
-        self._table = f"{settings.database('predictive')}.{table}"
-
-    def __enter__(self) -> Replacement:
-        self._client.command(f"DROP TABLE IF EXISTS {self._table}_incoming")
-        self._client.command(f"CREATE TABLE {self._table}_incoming AS {self._table}")
-        return self
-
-    def insert(self, columns: dict[str, pa.Array], version: str) -> None:
-        """Add rows, given by column; as_of_date and model_version are added."""
-        count = len(next(iter(columns.values()))) if columns else 0
-        if count:
-            own = {
-                "as_of_date": pa.array([self._day] * count, pa.date32()),
-                "model_version": pa.array([version] * count, pa.string()),
-            }
-            self._client.insert_arrow(f"{self._table}_incoming", pa.table(own | columns))
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        if kind is None:
-            self._client.command(
-                f"ALTER TABLE {self._table} REPLACE PARTITION {{day:Date}} FROM {self._table}_incoming",
-                parameters={"day": self._day},
-            )
-        self._client.command(f"DROP TABLE {self._table}_incoming")
-
-
 def _lines(settings: Settings, day: date, days: int) -> str:
     return (
         f"{settings.database('facts')}.fct_order_lines WHERE {known(settings, day)} AND is_valid = 1 "
         f"AND business_date > {until(day)} - {days} AND business_date <= {until(day)}"
     )
-
-
-def _frame(client: Client, statement: str, types: dict[str, str]) -> pd.DataFrame:
-    """The answer with these columns in these types, also when it has no rows."""
-    frame = client.query_df(statement, settings={"join_use_nulls": 0})
-    if frame.empty:
-        return pd.DataFrame({name: pd.Series([], dtype=kind) for name, kind in types.items()})
-    return frame.astype(types)

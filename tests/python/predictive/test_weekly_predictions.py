@@ -15,7 +15,8 @@ from clickhouse_connect.driver.client import Client
 from orchestration import history
 from orchestration.errors import TierhouseError
 from orchestration.landing import generator
-from orchestration.predictions import Recommended, choose_day, recommend_products
+from orchestration.predictions import Forecasted, Recommended, choose_day, forecast_sales, recommend_products
+from orchestration.predictive.store_forecast import read_weekly_sales
 from orchestration.warehouse.client import connect, ensure_running, running_server
 from orchestration.warehouse.settings import Settings
 
@@ -55,12 +56,36 @@ def recommended(client: Client, settings: Settings) -> Recommended:
     return recommend_products(client, settings, DAY)
 
 
+@pytest.fixture(scope="module")
+def forecasted(client: Client, settings: Settings) -> Iterator[Forecasted]:
+    """The forecast, while a snapshot gives a third of the customers one tier and the others another."""
+    client.command("CREATE DATABASE IF NOT EXISTS tierhouse_snapshots")
+    client.command(
+        "CREATE TABLE tierhouse_snapshots.published_builds ENGINE = MergeTree ORDER BY as_of_date AS "
+        f"SELECT toDate('{DAY}') - 3 AS as_of_date, 'b' AS build_id UNION ALL SELECT toDate('{LAST}'), 'later'"
+    )
+    client.command(
+        "CREATE TABLE tierhouse_snapshots.customer_tier_snapshots ENGINE = MergeTree ORDER BY customer_id AS "
+        "SELECT as_of_date, build_id, customer_id, if(build_id = 'later', 'wrong', if(customer_id % 3 = 0, 'gold', 'bronze')) AS tier, "
+        "concat(tier, ' label') AS tier_label FROM tierhouse_snapshots.published_builds "
+        "CROSS JOIN (SELECT customer_id FROM tierhouse_facts.dim_customers) AS customers"
+    )
+    yield forecast_sales(client, settings, DAY)
+    client.command("DROP TABLE tierhouse_snapshots.published_builds")
+    client.command("DROP TABLE tierhouse_snapshots.customer_tier_snapshots")
+
+
 def _rows(client: Client, table: str) -> pd.DataFrame:
     frame = client.query_df(
         f"SELECT * FROM tierhouse_predictive.{table} WHERE as_of_date = {{day:Date}} ORDER BY ALL",
         parameters={"day": DAY},
     )
     return frame
+
+
+def test_a_warehouse_that_was_never_refreshed_is_told_so(client: Client, settings: Settings) -> None:
+    with pytest.raises(TierhouseError, match="run `tierhouse refresh` first"):
+        choose_day(client, settings)
 
 
 def test_every_customer_who_may_order_gets_a_list_of_products_on_sale(
@@ -111,8 +136,42 @@ def test_the_lists_find_the_products_that_the_world_made_each_customer_like(
     assert liked > 5 * chance > 0
 
 
-def test_what_came_after_the_day_changes_nothing(client: Client, settings: Settings, recommended: Recommended) -> None:
-    before = {name: _rows(client, name) for name in ("product_recommendations", "recommendation_evaluation")}
+def test_the_series_are_the_net_sales_of_whole_weeks_in_every_dimension(
+    client: Client, settings: Settings, forecasted: Forecasted
+) -> None:
+    sales = read_weekly_sales(client, settings, DAY)
+    cutoff = f"toDateTime64('{DAY + timedelta(days=1)} 00:00:00', 3, 'Asia/Shanghai')"
+    orders = client.query_df(
+        "SELECT toMonday(business_date) AS week, customer_id, toFloat64(net_amount) AS net FROM tierhouse_facts.fct_orders "
+        f"WHERE known_from < {cutoff} AND known_to >= {cutoff} AND is_valid = 1 AND business_date <= toDate('{DAY}')"
+    )
+    # DAY is a Sunday, so its week is whole.
+    expected = orders.groupby("week")["net"].sum()
+    by_dimension = sales.pivot_table(index="week", columns="dimension", values="net_amount", aggfunc="sum")
+    assert set(by_dimension.columns) == {"total", "region", "category", "tier"}
+    for dimension in by_dimension.columns:
+        assert by_dimension[dimension].to_numpy() == pytest.approx(expected.to_numpy(), abs=1.0), dimension
+    gold = sales[sales["member"] == "gold"].set_index("week")["net_amount"]
+    expected = orders[orders["customer_id"] % 3 == 0].groupby("week")["net"].sum()
+    assert gold.to_numpy() == pytest.approx(expected.to_numpy(), abs=0.01)
+    assert len(sales[sales["dimension"] == "category"]["member_name"].unique()) == 12
+
+
+def test_every_series_has_eight_weeks_and_a_short_history_says_so(client: Client, forecasted: Forecasted) -> None:
+    rows = _rows(client, "sales_forecast")
+    assert forecasted.row_count == len(rows) == 8 * forecasted.series_count
+    assert forecasted.model_count == 0
+    assert set(rows["verdict"]) == {"history_too_short"}
+    assert set(rows["method"]) == {"recent_mean"}
+    assert rows["week_start_date"].min().date() == DAY + timedelta(days=1)
+    assert "gold label" in set(rows["member_name"]) and "wrong" not in set(rows["member"])
+
+
+def test_what_came_after_the_day_changes_nothing(
+    client: Client, settings: Settings, recommended: Recommended, forecasted: Forecasted
+) -> None:
+    tables = ("product_recommendations", "recommendation_evaluation", "sales_forecast")
+    before = {name: _rows(client, name) for name in tables}
     cutoff = f"toDateTime64('{DAY + timedelta(days=1)} 00:00:00', 3, 'Asia/Shanghai')"
     facts, landing = "tierhouse_facts", "tierhouse_landing"
     wait = {"mutations_sync": 2}
@@ -136,6 +195,7 @@ def test_what_came_after_the_day_changes_nothing(client: Client, settings: Setti
         )
 
     assert recommend_products(client, settings, DAY) == recommended
+    assert forecast_sales(client, settings, DAY) == forecasted
 
     for name, rows in before.items():
         pd.testing.assert_frame_equal(_rows(client, name), rows, check_exact=True)
@@ -157,8 +217,3 @@ def test_a_history_that_is_too_short_to_judge_by_says_so(client: Client, setting
         ("never_bought", "popularity", "new_places", "history_too_short", None),
         ("not_in_use", "repurchase", "list", "history_too_short", None),
     ]
-
-
-def test_a_warehouse_that_was_never_refreshed_is_told_so(client: Client, settings: Settings) -> None:
-    with pytest.raises(TierhouseError, match="run `tierhouse refresh` first"):
-        choose_day(client, settings)
