@@ -57,10 +57,16 @@ class Forecasted:
 
 
 def choose_day(client: Client, settings: Settings, as_of: date | None = None) -> date:
-    """The day to predict from: as asked, else the last refreshed one. Raises TierhouseError where the facts end before it."""
+    """The day to predict from: as asked, else the last refreshed one. Raises TierhouseError where the facts end before it, or
+    where the last refresh was that of a version which had no tables for predictions."""
     days = published_days(client, settings)
     if not days:
         raise TierhouseError("nothing is refreshed yet; run `tierhouse refresh` first")
+    for table in ("product_recommendations", "recommendation_evaluation", "sales_forecast"):
+        if client.command(f"EXISTS TABLE {settings.database('predictive')}.{table}") != 1:
+            raise TierhouseError(
+                f"there is no table predictive.{table} yet; run `tierhouse refresh` once, then predict again"
+            )
     if as_of and as_of > days[-1]:
         raise TierhouseError(
             f"the warehouse is refreshed up to {days[-1]}; run `tierhouse refresh --as-of {as_of}` first, or predict an earlier day"
