@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -25,14 +26,15 @@ class Maximum:
 
 
 def maximise(objective: Objective, starts: Sequence[np.ndarray], bound: float, count: float) -> Maximum:
-    """The best of the starts. objective: mean of minus the log likelihood over `count` cases, and its gradient.
+    """The maximum that the first start which converges leads to, else the best of all starts.
 
-    Parameters stay within plus and minus `bound`; one that ends there has no standard error. Raises NoMaximum when no start led to
-    finite parameters.
+    objective: mean of minus the log likelihood over `count` cases, and its gradient. Parameters stay within plus and minus `bound`;
+    one that ends there has no standard error. Raises NoMaximum when no start led to finite parameters.
     """
     from scipy.optimize import minimize
 
-    best = None
+    best: Any = None
+    converged = False
     for start in starts:
         found = minimize(
             objective,
@@ -44,16 +46,21 @@ def maximise(objective: Objective, starts: Sequence[np.ndarray], bound: float, c
         )
         if not (np.isfinite(found.fun) and np.all(np.isfinite(found.x))):
             continue
-        # A start must be better by more than rounding, so that the earlier one wins a tie.
-        if best is None or found.fun < best.fun - 1e-10:
+        converged = bool(np.all(np.abs(objective(found.x)[1][_is_inside(found.x, bound)]) < 1e-5))
+        if best is None or converged or found.fun < best.fun:
             best = found
+        if converged:
+            break
     if best is None:
         raise NoMaximum("the likelihood has no finite maximum")
     theta = np.asarray(best.x)
-    _, gradient = objective(theta)
-    is_inside = np.abs(theta) < bound - 1e-6
-    converged = bool(np.all(np.abs(gradient[is_inside]) < 1e-5))
-    return Maximum(theta, _errors(objective, theta, is_inside, count), -float(best.fun) * count, converged)
+    return Maximum(
+        theta, _errors(objective, theta, _is_inside(theta, bound), count), -float(best.fun) * count, converged
+    )
+
+
+def _is_inside(theta: np.ndarray, bound: float) -> np.ndarray:
+    return np.abs(theta) < bound - 1e-6
 
 
 def _errors(objective: Objective, theta: np.ndarray, is_inside: np.ndarray, count: float) -> list[float | None]:

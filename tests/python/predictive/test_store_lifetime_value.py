@@ -9,9 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from clickhouse_connect.driver.client import Client
+from scipy.stats import rankdata
 from simulated_bases import simulate_base
 from test_store_artifacts import create_predictive_tables
 
+from orchestration.landing.generator import World, make_world
 from orchestration.predictive.lifetime_value import OPTIONS
 from orchestration.predictive.store_lifetime_value import (
     model_of_day,
@@ -261,6 +263,42 @@ def count_on(client: Client) -> int:
 def test_the_first_day_of_all_has_no_model_and_no_error(client: Client, settings: Settings) -> None:
     result = refresh_lifetime_value(client, settings, START.isoformat())
     assert set(result["reason"]) == {"on 2023-12-31: 0 customers, fewer than 200"}
+
+
+def test_customers_who_left_the_demo_world_have_a_low_chance_to_be_alive(own_warehouse: Settings) -> None:
+    """The world knows whom it let go. Chance is an area of 0.5; the margin that is stated is 0.9."""
+    settings = replace(own_warehouse, prefix="clv_demo")
+    client = connect(settings, autogenerate_session_id=False)
+    world = World(customers=900, days=420, seed=7, last_date=date(2026, 6, 20), zone="Asia/Shanghai")
+    make_world(client, settings, world)
+    client.command("CREATE DATABASE clv_demo_facts")
+    client.command("CREATE DATABASE clv_demo_predictive")
+    client.command(
+        "CREATE TABLE clv_demo_facts.fct_orders ENGINE = MergeTree ORDER BY (customer_id, business_date) AS SELECT customer_id, "
+        f"toDate('{world.first_date}') + day AS business_date, toDateTime64(ordered, 3, 'UTC') AS known_from, "
+        "toDateTime64('2200-01-01', 3, 'UTC') AS known_to, toDecimal64(value, 2) AS net_amount, toDecimal128(0, 7) AS cost_amount, "
+        "toDecimal64(0, 2) AS tier_discount_amount, toUInt8(0) AS is_cost_known, toUInt8(NOT is_cancelled) AS is_valid "
+        "FROM clv_demo_demo.orders"
+    )
+    create_predictive_tables(client, settings)
+    as_of = world.last_date - timedelta(days=60)
+
+    result = refresh_lifetime_value(client, settings, as_of.isoformat()).set_index("customer_id")
+    truth = client.query_df("SELECT customer_id, dead_day FROM clv_demo_demo.customers").set_index("customer_id")
+    is_gone = truth["dead_day"].reindex(result.index) <= (as_of - world.first_date).days
+    ahead = client.query_df(
+        "SELECT customer_id, uniqExact(business_date) AS days FROM clv_demo_facts.fct_orders WHERE is_valid = 1 "
+        f"AND business_date > '{as_of}' AND business_date <= toDate('{as_of}') + 30 GROUP BY customer_id"
+    ).set_index("customer_id")["days"]
+    no_order = ahead.reindex(result.index).isna()
+
+    assert set(result["method"]) == {"mbg_nbd"}
+    assert len(result) > 500 and 0.1 < is_gone.mean() < 0.4
+    ranks = rankdata(result["p_alive"])[is_gone.to_numpy()]
+    below = ranks.sum() - len(ranks) * (len(ranks) + 1) / 2
+    assert 1 - below / (len(ranks) * (len(result) - len(ranks))) > 0.9
+    assert abs(result["p_no_order_30d"].mean() - no_order.mean()) < 0.05
+    assert ((result["p_no_order_30d"] - no_order) ** 2).mean() < 0.6 * no_order.mean() * (1 - no_order.mean())
 
 
 def test_the_simulated_bases_of_these_tests_know_who_stopped() -> None:
