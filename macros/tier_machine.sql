@@ -131,8 +131,8 @@ confirm_down_decisions,maximum_steps_down,minimum_dwell_days,grace_days_after_up
    `start` names a relation with customer_id, policy and the state after the stored day before all days of `relation`, which is
    `start_date`; without it the history begins with the first day. (What a left join does not find must be 0, not null:
    join_use_nulls = 0.) `days`: a relation with policy, as_of_date and downgrade_weekdays of all days, which spares reading
-   `relation` twice. #}
-{% macro replayed_states(relation, start=none, start_date=none, days=none) -%}
+   `relation` twice. `with_decisions`: decision and reason_code too. #}
+{% macro replayed_states(relation, start=none, start_date=none, days=none, with_decisions=true) -%}
     {%- set names = tier_input_names().replace('\n', '').split(',') -%}
     {%- set state_names = ['earned_rank', 'earned_since_date', 'upgraded_on', 'up_count', 'up_rank', 'down_count', 'down_rank',
         'tier_rank', 'tier_since_date'] -%}
@@ -229,9 +229,11 @@ confirm_down_decisions,maximum_steps_down,minimum_dwell_days,grace_days_after_up
 
         select
             * except (state_before, previous_rank),
-            if(is_new = 1, 0, previous_rank) as previous_rank,
+            if(is_new = 1, 0, previous_rank) as previous_rank
+            {%- if with_decisions %},
             {{ tier_decision(before, row_inputs, after) }} as decision,
             {{ tier_reason(before, row_inputs, after) }} as reason_code
+            {%- endif %}
         from replayed
     )
 {%- endmacro %}

@@ -209,7 +209,7 @@ def _machine_inputs(settings: Settings, variant: Variant, days: Sequence[date], 
         override = "override_rank"
         join = f"LEFT JOIN {_overrides(settings, rules, days)} AS overrides USING (as_of_date, customer_id)"
     scores = (
-        ", score AS total_score, score_rank, score_top_share, lifetime_value_top_share, lifetime_value, "
+        ", score AS total_score, r_score, f_score, m_score, p_score, score_rank, score_top_share, lifetime_value_top_share, lifetime_value, "
         "reached[1] AS frequency_rank, reached[2] AS order_value_rank, reached[3] AS lifetime_value_rank, "
         "reached[4] AS score_tier_rank"
         if with_scores
@@ -279,8 +279,12 @@ def replayed(
     days: Sequence[date],
     start_date: date | None,
     part: Part,
+    with_decisions: bool = True,
 ) -> str:
-    """Relation of all states of some variants, each given with the SELECT of its inputs, from the states stored on start_date."""
+    """Relation of all states of some variants, each given with the SELECT of its inputs, from the states stored on start_date.
+
+    with_decisions: also decision and reason_code, which cost time to plan even where nobody reads them.
+    """
     states = settings.database("marts") + ".policy_tiers"
     relation_text = "(" + " UNION ALL ".join(text for _, text in variants) + ")"
     all_days = " UNION ALL ".join(
@@ -289,13 +293,15 @@ def replayed(
         for variant, _ in variants
     )
     if start_date is None:
-        return render("replayed_states", relation_text, days=f"({all_days})")
+        return render("replayed_states", relation_text, days=f"({all_days})", with_decisions=with_decisions)
     start = " UNION ALL ".join(
         f"SELECT {literal(variant.name)} AS policy, customer_id, {_STATE} FROM {states} AS stored "
         f"WHERE stored.as_of_date = toDate('{start_date}') AND stored.policy = {literal(variant.rules.policy)} AND {part.holds()}"
         for variant, _ in variants
     )
-    return render("replayed_states", relation_text, f"({start})", f"toDate('{start_date}')", f"({all_days})")
+    return render(
+        "replayed_states", relation_text, f"({start})", f"toDate('{start_date}')", f"({all_days})", with_decisions
+    )
 
 
 def stored_history(settings: Settings, name: str, days: Sequence[date], part: Part) -> str:

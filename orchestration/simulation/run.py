@@ -83,6 +83,8 @@ class Simulator:
         Raises TierhouseError when the day is not stored or no policy counts on it.
         """
         self._client, self._settings = client, settings
+        self._made: dict[date, Rules | None] = {}
+        self._versions: dict[str, str] = {}
         self._days = stored_days(client, settings)
         self.as_of = choose_day(self._days, as_of)
         self.current_seeds = self._published_seeds()
@@ -133,7 +135,7 @@ class Simulator:
         """This morning's row of every customer under the proposal: column names, and rows in the order of customer_id."""
         variant = self._variant(PROPOSED, self.proposed, [self.as_of])
         scores = queries.inputs(self._settings, variant, [self.as_of], with_scores=True)
-        states = self._replayed([variant], [self.as_of], Part())
+        states = self._replayed([variant], [self.as_of], Part(), with_decisions=True)
         tiers = "[" + ", ".join(queries.literal(tier) for tier in self.proposed.tiers) + "]"
         named = {
             "tier": "states.tier_rank",
@@ -158,7 +160,7 @@ class Simulator:
 
     def past_states(self, days: Sequence[date]) -> str:
         """Relation of the proposal's states on past days, one row per customer and day; for comparisons."""
-        return self._replayed([self._variant(PROPOSED, self.proposed, days)], days, Part())
+        return self._replayed([self._variant(PROPOSED, self.proposed, days)], days, Part(), with_decisions=True)
 
     def names(self, customer_ids: Sequence[int]) -> dict[int, tuple[str, object, str]]:
         """Name, account manager and region by customer."""
@@ -209,10 +211,12 @@ class Simulator:
                 "same days, so that like is compared with like"
             )
 
-    def _replayed(self, variants: Sequence[Variant], days: Sequence[date], part: Part) -> str:
+    def _replayed(
+        self, variants: Sequence[Variant], days: Sequence[date], part: Part, with_decisions: bool = False
+    ) -> str:
         before = [day for day in self._days if day < days[0]]
         inputs = [(variant, queries.inputs(self._settings, variant, days, part)) for variant in variants]
-        return queries.replayed(self._settings, inputs, days, before[-1] if before else None, part)
+        return queries.replayed(self._settings, inputs, days, before[-1] if before else None, part, with_decisions)
 
     def _stored_is_current(self, days: Sequence[date]) -> bool:
         """Whether the stored history is what today's rules give on these days: no other rules, no other day between them."""
@@ -247,26 +251,23 @@ class Simulator:
 
     def _rules_of_stored(self, days: Sequence[date]) -> list[Rules | None]:
         """Rules by which stored days were made; None for a day made by other rows than the published seeds hold for it."""
-        groups: dict[str, list[date]] = {}
-        for day in days:
-            key = repr([version_on(self.current_seeds, name, day) for name in CONFIGURATION])
-            groups.setdefault(key, []).append(day)
-        chosen = queries.days_list(days)
-        versions = self._query(
-            "SELECT as_of_date, any(config_version) "
-            f"FROM {self._settings.database('marts')}.customer_tier_history WHERE as_of_date IN ({chosen}) GROUP BY as_of_date"
-        ).result_rows
-        stored = {row[0]: row[1] for row in versions}
-        expected = [
-            f"{config_version_sql(self.current_seeds, group[0])} AS version_{n}"
-            for n, group in enumerate(groups.values())
-        ]
-        computed = self._query(f"SELECT {', '.join(expected)}").result_rows[0]
-        made: list[Rules | None] = []
-        for version, group in zip(computed, groups.values(), strict=True):
-            rules = rules_on(self.current_seeds, group[0])
-            made += [rules if stored.get(day) == version else None for day in group]
-        return made
+        if not set(days) <= self._made.keys():
+            versions = self._query(
+                "SELECT as_of_date, any(config_version) FROM "
+                f"{self._settings.database('marts')}.customer_tier_history "
+                f"WHERE as_of_date IN ({queries.days_list(days)}) GROUP BY as_of_date"
+            ).result_rows
+            for day, version in versions:
+                is_ours = version == self._config_version(day)
+                self._made[day] = rules_on(self.current_seeds, day) if is_ours else None
+        return [self._made[day] for day in days]
+
+    def _config_version(self, day: date) -> str:
+        """Configuration version of a day that is built with the published seeds."""
+        key = repr([version_on(self.current_seeds, name, day) for name in CONFIGURATION])
+        if key not in self._versions:
+            self._versions[key] = self._query(f"SELECT {config_version_sql(self.current_seeds, day)}").result_rows[0][0]
+        return self._versions[key]
 
     def _published_seeds(self) -> Seeds:
         """Seeds as the warehouse was last refreshed with; those of the project where the user may not read them."""
