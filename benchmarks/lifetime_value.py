@@ -106,7 +106,9 @@ def score(stops_at_start: bool, k: int = 1) -> Callable[[pd.DataFrame], str]:
         artifact = replace(artifact, parameters={**artifact.parameters, "orders": orders})
         _restart_clock()
         scores = score_lifetime_value(frame, artifact, OPTIONS)
-        return f"{scores['expected_order_count_365d'].sum():,.0f} orders, {scores['expected_margin_365d'].sum():,.0f} CNY"
+        return (
+            f"{scores['expected_order_count_365d'].sum():,.0f} orders, {scores['expected_margin_365d'].sum():,.0f} CNY"
+        )
 
     return run
 

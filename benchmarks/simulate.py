@@ -38,34 +38,47 @@ PROPOSALS: dict[str, list[str]] = {
     "thresholds and required_criteria": ["gold.minimum_orders_per_month=6", "required_criteria=3"],
     "gates": ["overdue_days.threshold=5"],
     "weights of a score that decides": ["candidate_rule=score", "f_weight=0.30", "r_weight=0.25"],
-    "all anew: midrank within regions": ["candidate_rule=score", "model.normalisation=midrank", "percentile_scope=region"],
+    "all anew: midrank within regions": [
+        "candidate_rule=score",
+        "model.normalisation=midrank",
+        "percentile_scope=region",
+    ],
 }
 
 # A customer has a level that it keeps and a share of it that it does not; both are functions of hashes.
 _MEASURES = """
 SELECT toDate('{first}') + 7 * week AS as_of_date, 'build' AS build_id, toUInt64(customer_id) AS customer_id,
-    concat('customer ', toString(customer_id)) AS customer_name, toLowCardinality(concat('region ', toString(customer_id % 8))) AS region_code,
+    concat('customer ', toString(customer_id)) AS customer_name,
+    toLowCardinality(concat('region ', toString(customer_id % 8))) AS region_code,
     toUInt64(1 + customer_id % 400) AS account_manager_id,
     toLowCardinality(if(cityHash64(customer_id, 1) % 100 = 0, 'blocked', 'active')) AS customer_status,
     toDate('{first}') - 10 - cityHash64(customer_id, 2) % 900 AS first_order_date,
     cityHash64(customer_id, 3) % 1000 / 1000 AS level,
     cityHash64(customer_id, week, 4) % 1000 / 1000 AS noise,
-    toUInt32(if(level < 0.15, 40 + cityHash64(customer_id, 5) % 200, cityHash64(customer_id, week, 6) % (2 + toUInt32(30 * (1 - level))))) AS days_since_last_order,
+    toUInt32(if(
+        level < 0.15, 40 + cityHash64(customer_id, 5) % 200,
+        cityHash64(customer_id, week, 6) % (2 + toUInt32(30 * (1 - level)))
+    )) AS days_since_last_order,
     toUInt32(round(22 * level * level * (0.7 + 0.6 * noise))) AS orders_per_month,
     toUInt32(orders_per_month * 3 + cityHash64(customer_id, week, 7) % 3) AS order_count,
-    if(order_count = 0, null, toNullable(round(300 + 7000 * pow(cityHash64(customer_id, 8) % 1000 / 1000, 2) * (0.8 + 0.4 * noise), 2))) AS average_order_value,
+    if(
+        order_count = 0, null,
+        toNullable(round(300 + 7000 * pow(cityHash64(customer_id, 8) % 1000 / 1000, 2) * (0.8 + 0.4 * noise), 2))
+    ) AS average_order_value,
     toDecimal64(ifNull(average_order_value, 0) * order_count, 2) AS net_amount_90d,
     toDecimal64(1000 * pow(cityHash64(customer_id, 9) % 100000 / 10000, 1.5) * (1 + week / 60), 2) AS lifetime_value,
     if(cityHash64(customer_id, 10) % 20 = 0, null, toNullable(cityHash64(customer_id, week, 11) % 1000 / 1000)) AS headroom_share,
     if(cityHash64(customer_id, 12) % 3 = 0, null, toNullable(cityHash64(customer_id, week, 13) % 1000 / 1000)) AS growth_share,
     toNullable(0.1) AS new_product_acceptance_180d,
-    if(customer_id % 3 = 0, toNullable(toUInt32(if(cityHash64(customer_id, intDiv(week, 4), 14) % 12 = 0, cityHash64(customer_id, 15) % 80, 0))), null) AS overdue_days_max,
+    cityHash64(customer_id, intDiv(week, 4), 14) % 12 = 0 AS is_late,
+    if(customer_id % 3 = 0, toNullable(toUInt32(if(is_late, cityHash64(customer_id, 15) % 80, 0))), null) AS overdue_days_max,
     if(customer_id % 3 = 0, toNullable(toDecimal64(overdue_days_max * 100, 2)), null) AS overdue_amount,
     toNullable(toUInt32(cityHash64(customer_id, week, 16) % 4)) AS complaint_count_90d,
     toNullable(toUInt8(cityHash64(customer_id, 17) % 200 = 0)) AS has_risk_flag,
     toUInt8(0) AS cap_rank, toUInt8(if(cityHash64(customer_id, intDiv(week, 9), 18) % 200 = 0, 1, 0)) AS override_rank,
     0. AS lifetime_value_top_share, 0. AS score_top_share, 0. AS r_score, 0. AS f_score, 0. AS m_score, toNullable(0.) AS p_score
-FROM (SELECT number + 1 AS customer_id FROM numbers({customers})) AS customers CROSS JOIN (SELECT number AS week FROM numbers({weeks})) AS weeks
+FROM (SELECT number + 1 AS customer_id FROM numbers({customers})) AS customers
+CROSS JOIN (SELECT number AS week FROM numbers({weeks})) AS weeks
 """
 
 
@@ -82,7 +95,9 @@ def main() -> None:
     try:
         started = time.monotonic()
         make_base(client, settings, customers)
-        print(f"{customers:,} customers, {len(DAYS)} weekly days made in {time.monotonic() - started:.0f} s", flush=True)
+        print(
+            f"{customers:,} customers, {len(DAYS)} weekly days made in {time.monotonic() - started:.0f} s", flush=True
+        )
         print(f"{'proposal':36} {'day: wall':>10} {'CPU':>6} {'52 weeks: wall':>15} {'CPU':>6} {'moved':>8}")
         for name, assignments in PROPOSALS.items():
             line = f"{name:36}"
@@ -120,13 +135,22 @@ def make_base(client: Client, settings: Settings, customers: int) -> None:
     text = _MEASURES.format(first=DAYS[0], customers=customers, weeks=len(DAYS))
     partitions = "SETTINGS max_partitions_per_insert_block = 0"
     layout = "ENGINE = MergeTree PARTITION BY (as_of_date, build_id) ORDER BY customer_id"
-    client.command(f"CREATE TABLE {measures} {layout} AS SELECT * EXCEPT (level, noise) FROM ({text}) {partitions}")
+    client.command(
+        f"CREATE TABLE {measures} {layout} AS SELECT * EXCEPT (level, noise, is_late) FROM ({text}) {partitions}"
+    )
     client.command(f"CREATE VIEW {raw.database('marts')}.customer_features AS SELECT * FROM {measures}")
     variant = Variant("standards", rules, Reuse(overrides=True))
-    snapshots, states = f"{settings.database('snapshots')}.customer_tier_snapshots", f"{settings.database('tiers')}.customer_tier_states"
+    snapshots, states = (
+        f"{settings.database('snapshots')}.customer_tier_snapshots",
+        f"{settings.database('tiers')}.customer_tier_states",
+    )
     inputs = f"{settings.database('tiers')}.inputs"
     for number, day in enumerate(DAYS):
-        verb = f"CREATE TABLE {inputs} {layout.replace('(as_of_date, build_id)', 'as_of_date')} AS" if not number else f"INSERT INTO {inputs}"
+        verb = (
+            f"CREATE TABLE {inputs} {layout.replace('(as_of_date, build_id)', 'as_of_date')} AS"
+            if not number
+            else f"INSERT INTO {inputs}"
+        )
         scored = queries.inputs(raw, variant, [day], with_scores=True)
         client.command(f"{verb} SELECT * FROM ({scored})", settings={"join_use_nulls": 0})
     history = queries.replayed(raw, [(variant, f"SELECT * FROM {inputs}")], DAYS, None, Part())
@@ -150,15 +174,19 @@ def make_base(client: Client, settings: Settings, customers: int) -> None:
             f"FROM {states} WHERE {where}) AS states ON measures.customer_id = states.customer",
             settings={"join_use_nulls": 0},
         )
-    marts = settings.database("marts")
-    client.command(f"CREATE TABLE {settings.database('snapshots')}.published_builds ENGINE = MergeTree ORDER BY as_of_date AS SELECT DISTINCT as_of_date, build_id FROM {snapshots}")
-    published = f"(as_of_date, build_id) IN (SELECT as_of_date, build_id FROM {settings.database('snapshots')}.published_builds)"
+    marts, published = settings.database("marts"), f"{settings.database('snapshots')}.published_builds"
+    client.command(
+        f"CREATE TABLE {published} ENGINE = MergeTree ORDER BY as_of_date AS SELECT DISTINCT as_of_date, build_id FROM {snapshots}"
+    )
     for name in ("customer_tier_history", "customer_features"):
-        client.command(f"CREATE VIEW {marts}.{name} AS SELECT * EXCEPT (build_id) FROM {snapshots} WHERE {published}")
+        client.command(
+            f"CREATE VIEW {marts}.{name} AS SELECT * EXCEPT (build_id) FROM {snapshots} "
+            f"WHERE (as_of_date, build_id) IN (SELECT as_of_date, build_id FROM {published})"
+        )
     client.command(f"CREATE VIEW {marts}.policy_tiers AS SELECT * FROM {states}")
     client.command(
-        f"CREATE VIEW {marts}.tier_value_contribution AS SELECT as_of_date, tier, tier_rank FROM {settings.database('seeds')}.tier_standards "
-        f"CROSS JOIN (SELECT as_of_date FROM {settings.database('snapshots')}.published_builds) AS days"
+        f"CREATE VIEW {marts}.tier_value_contribution AS SELECT as_of_date, tier, tier_rank "
+        f"FROM {settings.database('seeds')}.tier_standards CROSS JOIN (SELECT as_of_date FROM {published}) AS days"
     )
 
 
@@ -170,7 +198,11 @@ def _cpu(server: int) -> float:
 
 
 def _peak_gib(server: int) -> float:
-    line = next(one for one in Path(f"/proc/{server}/status").read_text(encoding="utf-8").splitlines() if one.startswith("VmHWM"))
+    line = next(
+        one
+        for one in Path(f"/proc/{server}/status").read_text(encoding="utf-8").splitlines()
+        if one.startswith("VmHWM")
+    )
     return int(line.split()[1]) / 2**20
 
 

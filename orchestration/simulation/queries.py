@@ -209,7 +209,8 @@ def _machine_inputs(settings: Settings, variant: Variant, days: Sequence[date], 
         override = "override_rank"
         join = f"LEFT JOIN {_overrides(settings, rules, days)} AS overrides USING (as_of_date, customer_id)"
     scores = (
-        ", score AS total_score, r_score, f_score, m_score, p_score, score_rank, score_top_share, lifetime_value_top_share, lifetime_value, "
+        ", score AS total_score, r_score, f_score, m_score, p_score, score_rank, score_top_share, "
+        "lifetime_value_top_share, lifetime_value, "
         "reached[1] AS frequency_rank, reached[2] AS order_value_rank, reached[3] AS lifetime_value_rank, "
         "reached[4] AS score_tier_rank"
         if with_scores

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -23,7 +24,7 @@ from orchestration.warehouse.settings import Settings
 CURRENT, PROPOSED = "current", "proposed"
 # So many days of customers at once keep the memory of a replay at some GiB.
 _DECISIONS_AT_ONCE = 12_000_000
-_NO_ACCESS = ("ACCESS_DENIED", "UNKNOWN_DATABASE", "UNKNOWN_TABLE", "Not enough privileges")
+_NO_ACCESS = ("ACCESS_DENIED", "UNKNOWN_DATABASE", "UNKNOWN_TABLE")
 
 
 @dataclass(frozen=True)
@@ -241,7 +242,7 @@ class Simulator:
                 lifetime_share=same_scope,
                 components=all(one.scores_as(rules) for one in made),
                 score_share=same_scope and all(one.has_same(rules, "weights") for one in made),
-                caps=all(one.has_same(rules, "gates", "standards") for one in made),
+                caps=all(one.has_same(rules, "gates") and one.tiers == rules.tiers for one in made),
                 overrides=all(
                     one.tiers == rules.tiers and one.policy_row[without_end] == rules.policy_row[without_end]
                     for one in made
@@ -325,6 +326,10 @@ def _ask(client: Client, statement: str, column_oriented: bool = False) -> Query
         return client.query(statement, settings=dict(ENGINE_SETTINGS), column_oriented=column_oriented)
     except ClickHouseError as error:
         text = " ".join(str(error).split())
+        missing = re.search(r"grant (SELECT\S* ON [\w.]+)", text)
+        if missing:
+            # The code stays in the line: callers look for it.
+            raise TierhouseError(f"this needs the grant {missing[1]}, which the user lacks (ACCESS_DENIED)") from None
         raise TierhouseError(f"the warehouse cannot answer: {text[:1000]}") from None
 
 

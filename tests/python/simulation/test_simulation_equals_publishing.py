@@ -19,6 +19,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from orchestration import dbt
 from orchestration.cli import main
+from orchestration.errors import TierhouseError
 from orchestration.landing.generator import land_demo
 from orchestration.predictive import store
 from orchestration.predictive.potential import MODEL_VERSION, potential
@@ -195,6 +196,9 @@ def test_a_user_who_may_only_read_the_marts_can_simulate(shop: Shop) -> None:
     same = Simulator(shop.client, shop.settings, seeds).run(52)
     assert result.stability == same.stability
     assert (result.outcomes[0].proposed == same.outcomes[0].proposed).all()
+    entries = proposed_seeds(None, ["override_days_without_end=20"], LAST)
+    with pytest.raises(TierhouseError, match=r"needs the grant SELECT ON tierhouse_facts\.fct_manager_inputs"):
+        Simulator(client, reader, entries).run(0)
 
 
 CASES = {
@@ -290,7 +294,7 @@ def test_the_command_prints_tables_and_writes_nothing(shop: Shop, tmp_path: Path
         assert done.exit_code == 0, done.output
         return done.output
 
-    text = run("--movers", "3")
+    text = run("--movers", "3", "--weeks", "0")
     assert "gold.minimum_orders_per_month 8 -> 5" in text
     answer = json.loads(run("--format", "json", "--movers", "3"))
     assert set(answer) >= {"migration", "tiers", "stability", "movers", "changes"}
