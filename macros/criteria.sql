@@ -12,16 +12,33 @@
     )
 {%- endmacro %}
 
+{# A threshold made harder by `margin` (easier when negative): a minimum grows, a largest share shrinks. Rounded, since
+   800 * 1.1 is a little more than 880 in double precision, and a mean order of 880.00 would not reach it. #}
+{% macro harder_minimum(minimum, margin) -%}
+    round({{ minimum }} * (1 + {{ margin }}), 9)
+{%- endmacro %}
+{% macro harder_share(share, margin) -%}
+    round({{ share }} * (1 - {{ margin }}), 9)
+{%- endmacro %}
+
 {# Ranks that the measures reach with every threshold made harder by `margin` (easier when negative), as an array:
    frequency, order value, lifetime value, score. The lowest tier takes everyone, whatever its bounds say. #}
 {% macro criterion_ranks(measures, steps, margin) -%}
     [
-        toUInt8(arrayFirstIndex(step -> {{ measures.orders_per_month }} >= step.3 * (1 + {{ margin }}) or step.1 = length({{ steps }}), {{ steps }})),
         toUInt8(arrayFirstIndex(
-            step -> coalesce({{ measures.average_order_value }} >= step.4 * (1 + {{ margin }}), false) or step.1 = length({{ steps }}), {{ steps }}
+            step -> {{ measures.orders_per_month }} >= {{ harder_minimum('step.3', margin) }} or step.1 = length({{ steps }}), {{ steps }}
         )),
-        toUInt8(arrayFirstIndex(step -> {{ measures.lifetime_value_top_share }} <= step.5 * (1 - {{ margin }}) or step.1 = length({{ steps }}), {{ steps }})),
-        toUInt8(arrayFirstIndex(step -> {{ measures.score_top_share }} <= step.6 * (1 - {{ margin }}) or step.1 = length({{ steps }}), {{ steps }}))
+        toUInt8(arrayFirstIndex(
+            step -> coalesce({{ measures.average_order_value }} >= {{ harder_minimum('step.4', margin) }}, false)
+                or step.1 = length({{ steps }}),
+            {{ steps }}
+        )),
+        toUInt8(arrayFirstIndex(
+            step -> {{ measures.lifetime_value_top_share }} <= {{ harder_share('step.5', margin) }} or step.1 = length({{ steps }}), {{ steps }}
+        )),
+        toUInt8(arrayFirstIndex(
+            step -> {{ measures.score_top_share }} <= {{ harder_share('step.6', margin) }} or step.1 = length({{ steps }}), {{ steps }}
+        ))
     ]
 {%- endmacro %}
 

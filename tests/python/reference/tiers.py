@@ -64,14 +64,20 @@ def _top_share(values: pd.Series, group: pd.Series) -> pd.Series:
 
 def _places(measures: pd.DataFrame, ladder: tuple[Tier, ...], margin: float) -> np.ndarray:
     """Per customer and criterion (three and the score) the first step reached, thresholds harder by the margin."""
-    harder, narrower = 1 + margin, 1 - margin
+
+    def minimum(bound: float) -> float:
+        return round(bound * (1 + margin), 9)
+
+    def largest(share: float) -> float:
+        return round(share * (1 - margin), 9)
+
     reached = {
-        "orders": [measures["orders"] >= t.minimum_orders_per_month * harder for t in ladder],
-        "value": [measures["value"] >= t.minimum_average_order_value * harder for t in ladder],
+        "orders": [measures["orders"] >= minimum(t.minimum_orders_per_month) for t in ladder],
+        "value": [measures["value"] >= minimum(t.minimum_average_order_value) for t in ladder],
         "lifetime_value_share": [
-            measures["lifetime_value_share"] <= t.maximum_lifetime_value_top_share * narrower for t in ladder
+            measures["lifetime_value_share"] <= largest(t.maximum_lifetime_value_top_share) for t in ladder
         ],
-        "score_share": [measures["score_share"] <= t.maximum_score_top_share * narrower for t in ladder],
+        "score_share": [measures["score_share"] <= largest(t.maximum_score_top_share) for t in ladder],
     }
     places = []
     for steps in reached.values():
