@@ -7,7 +7,7 @@ from typing import Any
 
 from orchestration.project import PROJECT_DIR
 
-_FILES = ("arithmetic", "criteria", "scores", "tier_machine", "tier_stability")
+_FILES = ("arithmetic", "criteria", "scores", "tier_machine", "tier_stability", "levers", "reason_card")
 
 
 @cache

@@ -36,6 +36,10 @@ select
     cast(sum(open_amount) as Decimal(18, 2)) as receivable_amount,
     cast(sumIf(open_amount, days_overdue > 0) as Decimal(18, 2)) as overdue_amount,
     toUInt32(maxIf(days_overdue, days_overdue > 0 and open_amount > 0)) as overdue_days_max,
+    -- How much of it is how old: paying what is older than a gate allows opens the gate.
+    arrayReverseSort(groupArrayIf(
+        (toUInt32(days_overdue), cast(open_amount as Decimal(18, 2))), days_overdue > 0 and open_amount > 0
+    )) as overdue_invoices,
     {{ ratio(
         'sumIf(late_amount_days + open_amount * days_overdue, ' ~ in_window('due_on', 180) ~ ')',
         'sumIf(invoice_amount, ' ~ in_window('due_on', 180) ~ ')'

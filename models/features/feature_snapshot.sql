@@ -41,6 +41,7 @@ final as (
         {% for column in ['receivable_amount', 'overdue_amount', 'overdue_days_max'] -%}
         if(has_invoices and is_on_credit_terms = 1, coalesce(credit.{{ column }}, toNullable(0)), null) as {{ column }},
         {% endfor -%}
+        credit.overdue_invoices as overdue_invoices,
         {{ ratio('overdue_amount', 'receivable_amount') }} as overdue_share,
         credit.weighted_days_overdue_180d as weighted_days_overdue_180d,
 

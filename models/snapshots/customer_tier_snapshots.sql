@@ -8,7 +8,7 @@ with measured as (
     select
         * except (
             build_id, tier, tier_rank, tier_label, earned_tier, previous_tier, tier_since_date, decision, decision_reason,
-            decision_reason_zh, reason_code, up_count, down_count
+            decision_reason_zh, reason_code, earned_since_date, upgraded_on, up_count, up_rank, down_count, down_rank
         )
     from {{ this }}
     where as_of_date = {{ as_of() }} and build_id = {{ carried_build_id() }}
@@ -28,6 +28,8 @@ with measured as (
         candidates.required_criteria as required_criteria,
         toLowCardinality(candidates.candidate_tier) as candidate_tier,
         candidates.candidate_rank as candidate_rank,
+        candidates.strict_rank as strict_rank,
+        candidates.lenient_rank as lenient_rank,
         toLowCardinality(candidates.frequency_tier) as frequency_tier,
         toLowCardinality(candidates.order_value_tier) as order_value_tier,
         toLowCardinality(candidates.lifetime_value_tier) as lifetime_value_tier,
@@ -97,8 +99,12 @@ decided as (
         states.tier_since_date as tier_since_date,
         states.decision as decision,
         states.reason_code as reason_code,
+        states.earned_since_date as earned_since_date,
+        states.upgraded_on as upgraded_on,
         states.up_count as up_count,
+        states.up_rank as up_rank,
         states.down_count as down_count,
+        states.down_rank as down_rank,
         {{ ladder_steps(configured('tier_standards')) }} as steps
     from measured
     inner join {{ ref('customer_tier_states') }} as states

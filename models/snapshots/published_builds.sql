@@ -1,5 +1,5 @@
--- One row per as-of date: the build of it that the marts show. Writing this row is the one atomic step that publishes a
--- snapshot: before it every mart shows the build before, after it every mart shows the new one.
+-- One row per as-of date: the build of it that the marts show, and the rules that decided it. Writing this row is the one atomic
+-- step that publishes a snapshot: before it every mart shows the build before, after it every mart shows the new one.
 {{ config(order_by='as_of_date', partition_by='as_of_date') }}
 
 with replaced as (
@@ -10,6 +10,27 @@ with replaced as (
     {%- else -%}
     select emptyArrayString() as build_ids
     {%- endif %}
+),
+
+-- What marts explain tiers with: they read no seed, whose rows may have changed since.
+rules as (
+    select
+        policies.criteria_band as criteria_band,
+        policies.percentile_scope as percentile_scope,
+        policies.maximum_steps_down as maximum_steps_down,
+        policies.minimum_dwell_days as minimum_dwell_days,
+        policies.grace_days_after_upgrade as grace_days_after_upgrade,
+        {{ weekday_mask('policies.downgrade_weekdays') }} as downgrade_weekdays,
+        policies.new_customer_days as new_customer_days,
+        policies.lapsed_after_days as lapsed_after_days,
+        policies.lapsed_treatment as lapsed_treatment,
+        models.normalisation as normalisation,
+        models.monetary_input as monetary_input,
+        models.recency_form as recency_form,
+        models.recency_half_life_days as recency_half_life_days
+    from {{ configured('tier_policy') }} as policies
+    inner join {{ configured('scoring_models') }} as models on policies.scoring_model = models.scoring_model
+    where policies.is_in_force = 1
 )
 
 select
@@ -19,6 +40,25 @@ select
     count() as customer_count,
     -- Last day whose knowledge counts: the day itself, unless the snapshot was restated.
     toDate(any({{ cutoff() }}) - interval 1 day, '{{ var("zone") }}') as known_until,
+    {{ ladder_steps(configured('tier_standards')) }} as ladder,
+    (
+        select arrayMap(step -> step.2, arraySort(groupArray((tier_rank, toString(tier_label))))) from {{ configured('tier_standards') }}
+    ) as tier_labels,
+    (
+        select arraySort(groupArray((toString(gates.gate), toString(gates.measure), gates.threshold, standards.tier_rank)))
+        from {{ configured('tier_gates') }} as gates
+        inner join {{ configured('tier_standards') }} as standards on gates.best_tier = standards.tier
+    ) as gates,
+    (
+        select cast(arraySort(groupArray((toString(component), weight))) as Map(String, Float64)) from {{ configured('score_weights') }}
+    ) as score_weights,
+    {% for rule in [
+        'criteria_band', 'percentile_scope', 'maximum_steps_down', 'minimum_dwell_days', 'grace_days_after_upgrade',
+        'downgrade_weekdays', 'new_customer_days', 'lapsed_after_days', 'lapsed_treatment', 'normalisation', 'monetary_input',
+        'recency_form', 'recency_half_life_days',
+    ] -%}
+    (select any({{ rule }}) from rules) as {{ rule }},
+    {% endfor -%}
     (select build_ids from replaced) as replaced_build_ids
 from {{ ref('customer_tier_snapshots') }} as snapshots
 where snapshots.as_of_date = {{ as_of() }} and snapshots.build_id = {{ build_id() }}

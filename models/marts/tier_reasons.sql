@@ -1,0 +1,19 @@
+-- One row per scored customer: why the customer is in this morning's tier, and the smallest change per lever that keeps it or
+-- gains the next one.
+
+-- The parser of the linter does not know names given inside an expression.
+-- noqa: disable=all
+with published_rules as (
+    select * from {{ ref('published_builds') }}
+    where as_of_date = (select max(as_of_date) from {{ ref('published_builds') }})
+),
+
+published_tiers as (
+    select * from {{ ref('customer_tier_snapshots') }} where {{ published(latest=true) }}
+),
+
+inputs as (
+    {{ reason_inputs(ref('customer_tier_snapshots'), ref('customer_feature_snapshots'), published(latest=true)) }}
+)
+
+select * from {{ reason_cards('inputs', 'published_rules', 'published_tiers') }}
