@@ -224,6 +224,21 @@ def simulate(
 
 
 @main.command()
+@click.argument("customer_id", type=click.IntRange(0, 2**64 - 1))
+@click.option("--as-of", type=DAY, help="A published day. Default: the latest.")
+@click.option("--lang", "language", type=click.Choice(["en", "zh"]), default="en", show_default=True)
+def explain(customer_id: int, as_of: date | None, language: str) -> None:
+    """Why a customer is in its tier, and the smallest change that keeps it or gains the next one."""
+    from orchestration.explain import explain as explaining
+    from orchestration.reason_card import reason_card
+    from orchestration.warehouse.client import connect, ensure_running
+
+    settings = ensure_running(Settings.from_environment())
+    card = explaining(connect(settings, autogenerate_session_id=False), settings, customer_id, as_of)
+    click.echo(reason_card(card, language))
+
+
+@main.command()
 @click.option("--host", help="Address to listen on. Default: TIERHOUSE_HOST or 127.0.0.1.")
 @click.option("--port", type=int, help="Port to listen on. Default: TIERHOUSE_PORT or 18123.")
 @click.option(
