@@ -52,7 +52,8 @@ def serve(settings: Settings, until_idle: bool = False) -> None:
     with _folder_lock(settings, folder), _listening(settings) as listener:
         # The engine reads its zone when it is loaded, and takes long to load: a second server should say so before.
         os.environ["TZ"] = "UTC"
-        from orchestration.warehouse.server.app import Account, Application
+        from orchestration.warehouse.server.accounts import OWNER, READER, Account, Accounts, digest_of
+        from orchestration.warehouse.server.app import Application
         from orchestration.warehouse.server.engine import Engine
         from orchestration.warehouse.server.errors import ServerError
 
@@ -67,7 +68,13 @@ def serve(settings: Settings, until_idle: bool = False) -> None:
             ) from None
         application = Application(
             engine,
-            {user: Account(password, reads_only) for user, (password, reads_only) in accounts.items()},
+            Accounts(
+                {
+                    user: Account(digest_of(password), READER if reads_only else OWNER)
+                    for user, (password, reads_only) in accounts.items()
+                },
+                folder / "accounts.json",
+            ),
             bodies,
             home_identity(settings.home),
         )

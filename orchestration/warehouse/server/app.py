@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import hmac
 import json
 import logging
 import secrets
@@ -10,10 +9,10 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
+from orchestration.warehouse.server.accounts import Account, Accounts
 from orchestration.warehouse.server.blocks import BlockEncoder
 from orchestration.warehouse.server.compression import Encoder, choose_encoding, encoder
 from orchestration.warehouse.server.engine import Engine
@@ -63,18 +62,10 @@ _CONTENT_TYPES = {
 }
 
 
-@dataclass(frozen=True)
-class Account:
-    """Someone who may ask: a password (empty for none) and whether only reading is allowed."""
-
-    password: str
-    reads_only: bool
-
-
 class Application:
     """One server: the engine, its sessions, its accounts. `last_used` is the clock's time of the last request's end."""
 
-    def __init__(self, engine: Engine, accounts: dict[str, Account], folder: Path, identity: str):
+    def __init__(self, engine: Engine, accounts: Accounts, folder: Path, identity: str):
         self.engine = engine
         self.sessions = Sessions(engine)
         self.queries = RunningQueries()
@@ -182,7 +173,7 @@ class Application:
         try:
             user, account = self._authenticate(request)
             await read_body(request, receive, self.folder)
-            execution = Execution(self.engine, self.sessions, self.queries, request, user, account.reads_only)
+            execution = Execution(self.engine, self.sessions, self.queries, self.accounts, request, user, account)
             await self._execute(execution, receive, answer)
         except ServerError as error:
             await answer.fail(error)
@@ -201,10 +192,8 @@ class Application:
     def _authenticate(self, request: Request) -> tuple[str, Account]:
         """The account of a request. Raises ServerError 516 for a wrong or missing password, in equal time for each."""
         given = credentials(request) or ("default", "")
-        account = self.accounts.get(given[0])
-        expected = account.password if account else secrets.token_hex(8)
-        matches = hmac.compare_digest(expected.encode(), given[1].encode("utf-8", "surrogateescape"))
-        if account is None or not matches:
+        account = self.accounts.authenticate(*given)
+        if account is None:
             raise ServerError(
                 516,
                 "AUTHENTICATION_FAILED",

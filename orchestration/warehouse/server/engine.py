@@ -13,6 +13,7 @@ from xml.sax.saxutils import escape
 import chdb  # noqa: F401  (loads the engine's library that _chdb needs)
 from chdb import _chdb as _untyped
 
+from orchestration.warehouse.server.accounts import OWNER, READER
 from orchestration.warehouse.server.errors import ServerError, from_engine
 
 _chdb: Any = _untyped
@@ -178,12 +179,12 @@ class Engine:
         self.version = self._keeper.value(b"SELECT version()")
         self.timezone = self._keeper.value(b"SELECT timezone()")
 
-    def open(self, reads_only: bool = False) -> Handle:
-        """A fresh handle: default database, default settings, no temporary tables. Costs about a millisecond. With
-        `reads_only` the engine grants it nothing but SELECT on the readable databases."""
+    def open(self, rights: str = OWNER) -> Handle:
+        """A fresh handle: default database, default settings, no temporary tables. Costs about a millisecond. For READER
+        the engine grants it nothing but SELECT on the readable databases, for NOBODY nothing at all."""
         handle = self._connect()
-        if reads_only:
-            handle.query(f"SET ROLE {READER_ROLE}".encode())
+        if rights != OWNER:
+            handle.query(f"SET ROLE {READER_ROLE if rights == READER else 'NONE'}".encode())
         return handle
 
     def kill(self, query_mark: str) -> None:

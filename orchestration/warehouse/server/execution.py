@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from orchestration.warehouse.server.accounts import READER, Account, Accounts, read_account_statement
 from orchestration.warehouse.server.engine import (
     QUERY_ID_SETTING,
     READER_ROLE,
@@ -75,9 +76,10 @@ class Execution:
     engine: Engine
     sessions: Sessions
     queries: RunningQueries
+    accounts: Accounts
     request: Request
     user: str
-    reads_only: bool
+    account: Account
     progress: Progress = field(default_factory=Progress)
     format: str | None = None
     timezone: str = ""
@@ -87,6 +89,7 @@ class Execution:
     def __post_init__(self) -> None:
         self.mark = f"{self.request.query_id}\n{uuid.uuid4()}"
         self.timezone = self.engine.timezone
+        self.reads_only = self.account.reads_only
         self.readonly = self.reads_only or self.request.method != "POST"
         self._cancelled = threading.Event()
         self._writes = False
@@ -133,6 +136,10 @@ class Execution:
         ):
             self._check_class(handle)
             self._check_readonly_session(settings, session)
+            about_account = read_account_statement(self.statement)
+            if about_account is not None:
+                self.accounts.carry_out(about_account)
+                return
             with (
                 self._roles(handle, session),
                 self._settings(handle, session, settings),
@@ -149,7 +156,7 @@ class Execution:
         parameters = self.request.parameters
         session_id = parameters.get("session_id", "")
         if not session_id:
-            handle = self.engine.open(self.reads_only)
+            handle = self.engine.open(self.account.rights)
             try:
                 yield handle, None
             finally:
@@ -157,7 +164,7 @@ class Execution:
             return
         timeout = read_timeout(parameters.get("session_timeout", ""))
         must_exist = self.request.flag("session_check")
-        session = self.sessions.acquire(self.user, session_id, timeout, must_exist, self.reads_only)
+        session = self.sessions.acquire(self.user, session_id, timeout, must_exist, self.account.rights)
         try:
             yield session.handle, session
         finally:
@@ -218,7 +225,8 @@ class Execution:
         if not roles:
             yield
             return
-        if self.reads_only and any(role != READER_ROLE for role in roles):
+        granted = (READER_ROLE,) if self.account.rights == READER else ()
+        if self.reads_only and any(role not in granted for role in roles):
             message = f"Role should be granted to set as a current, but {self.user} was not granted {roles[0]}."
             raise ServerError(512, "SET_NON_GRANTED_ROLE", message)
         before = ""
@@ -360,7 +368,7 @@ class Execution:
         where it needs temporary tables of a session."""
         statement = self.statement
         query = statement.text[: statement.format_token.start] if statement.format_token else statement.text
-        handle = self.engine.open(self.reads_only)
+        handle = self.engine.open(self.account.rights)
         try:
             with self._settings(handle, None, dict(self.request.settings)), self._externals(handle):
                 sql = b"DESCRIBE TABLE (" + query + b"\n)"

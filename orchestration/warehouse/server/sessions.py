@@ -33,7 +33,7 @@ class Sessions:
         self._sessions: dict[tuple[str, str], Session] = {}
         self._lock = threading.Lock()
 
-    def acquire(self, user: str, session_id: str, timeout: float, must_exist: bool, reads_only: bool) -> Session:
+    def acquire(self, user: str, session_id: str, timeout: float, must_exist: bool, rights: str) -> Session:
         """Enter a session, making it unless `must_exist`. Raises ServerError 373 while another query runs in it, 372
         when it must exist and does not."""
         self.expire()
@@ -47,7 +47,7 @@ class Sessions:
             if must_exist:
                 raise ServerError(372, "SESSION_NOT_FOUND", f"Session {session_id} not found.")
             self._engine.log_session(user, session_id)
-            session = Session(self._engine.open(reads_only), timeout, 0.0)
+            session = Session(self._engine.open(rights), timeout, 0.0)
             self._sessions[user, session_id] = session
             return session
 

@@ -113,6 +113,12 @@ def _unescape(match: re.Match[bytes]) -> bytes:
     return match[0][:1]
 
 
+def string_value(token: Token) -> str:
+    """The text that a string literal in simple quotes stands for."""
+    inner = token.text[1:-1].replace(b"''", b"\\'")
+    return _ESCAPE.sub(_unescape, inner).decode("utf-8", "surrogateescape")
+
+
 def tokenize(text: bytes) -> Iterator[Token]:
     """Significant tokens of a statement. Raises ServerError 62 for a string, quote or comment without its end."""
     position = 0

@@ -1,6 +1,7 @@
 """The less usual parts of the HTTP interface: native compression, progress headers, roles, query ids, buffering, limits."""
 
 import concurrent.futures
+import hashlib
 import http.client
 import json
 import socket
@@ -302,3 +303,36 @@ def test_q_values_of_accept_encoding_are_obeyed():
     assert choose_encoding("gzip;q=nonsense") is None
     assert choose_encoding("x-gzip") == "gzip"
     assert choose_encoding("identity, *") is None and choose_encoding("") is None
+
+
+def test_a_user_may_be_made_and_dropped_and_has_no_rights(server, table):
+    digest = hashlib.sha256(b"it's").hexdigest()
+    server.ask("DROP USER IF EXISTS ann, 'bob', `cid`")
+    for statement in (
+        f"CREATE USER IF NOT EXISTS 'ann' IDENTIFIED WITH sha256_hash BY '{digest}'",
+        "CREATE USER bob IDENTIFIED BY 'it''s'",
+        "CREATE USER IF NOT EXISTS bob IDENTIFIED BY 'other'",
+        "CREATE USER OR REPLACE `cid` IDENTIFIED WITH plaintext_password BY 'it\\'s'",
+        "CREATE USER IF NOT EXISTS default",
+    ):
+        assert server.ask(statement).status == 200, statement
+    for user in ("ann", "bob", "cid"):
+        assert server.ask("SELECT 1", user=user, password="it's").text == "1\n"
+        assert server.ask("SELECT 1", user=user, password="its").code == 516
+        assert server.ask(f"SELECT * FROM {table}", user=user, password="it's").code == 497
+        assert server.ask("SELECT count() FROM system.query_log", user=user, password="it's").text == "0\n"
+        for statement in ("SET ROLE ALL", "DROP USER ann", "CREATE USER dee", f"INSERT INTO {table} VALUES (1, '')"):
+            assert server.ask(statement, user=user, password="it's").code == 164
+        assert server.ask("SELECT 1", user=user, password="it's", role="warehouse_owner").code == 512
+    for statement, code in (
+        ("CREATE USER bob", 493),
+        ("DROP USER nobody", 192),
+        ("DROP USER default", 495),
+        (f"CREATE USER OR REPLACE {READER}", 495),
+        ("CREATE USER dee HOST LOCAL", 514),
+    ):
+        assert server.ask(statement).code == code, statement
+    assert server.ask(method="GET", query="CREATE USER dee").code == 164
+    assert "it's" not in (server.home / "warehouse" / "accounts.json").read_text()
+    assert server.ask("DROP USER ann, bob, cid").status == 200
+    assert server.ask("SELECT 1", user="ann", password="it's").code == 516
