@@ -28,8 +28,7 @@ select
     churn.reason_code as reason_code,
     churn.churn_reason as churn_reason,
     churn.churn_reason_zh as churn_reason_zh,
-    -- Until the lifetime value is a model, nothing says who is alive but the gaps.
-    cast(null as Nullable(Float64)) as p_alive,
+    churn.p_alive as p_alive,
     churn.p_no_order_30d as p_no_order_30d,
     churn.p_defected as p_defected,
     churn.expected_gap_days as expected_gap_days,

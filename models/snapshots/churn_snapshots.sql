@@ -10,9 +10,16 @@ with measured as (
     {%- else -%}
     select
         churn.*,
+        predicted.p_alive as p_alive,
         {{ churn_reason_text('churn', 'en') }} as churn_reason,
         {{ churn_reason_text('churn', 'zh') }} as churn_reason_zh
     from {{ source('predictive', 'churn') }} as churn
+    left join (
+        -- A name of its own, so that churn.* stays what it is.
+        select customer_id as predicted_customer_id, p_alive
+        from {{ source('predictive', 'lifetime_value') }}
+        where as_of_date = {{ as_of() }}
+    ) as predicted on churn.customer_id = predicted.predicted_customer_id
     where churn.as_of_date = {{ as_of() }}
     {%- endif %}
 )

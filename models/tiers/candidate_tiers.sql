@@ -30,7 +30,8 @@ measured as (
         coalesce(nullIf(toString(served.model_version), ''), 'none') as lifetime_value_model,
         assumeNotNull(
             coalesce(features.gross_margin_to_date, features.net_amount_to_date)
-                + features.tier_discount_amount_to_date + predicted_margin_365d
+            + features.tier_discount_amount_to_date
+            + predicted_margin_365d
         ) as lifetime_value,
         scores.total_score as total_score
     from {{ ref('feature_snapshot') }} as features

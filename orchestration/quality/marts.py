@@ -70,6 +70,11 @@ def suites(client: Client, build: Build) -> list[Suite]:
                 f"tier_since_date <= {build.day}",
             ),
             rows(
+                "predicted_margin_of_a_model",
+                "A predicted margin counts only where a model serves.",
+                "lifetime_value_model != 'none' OR predicted_margin_365d = 0",
+            ),
+            rows(
                 "decision_known",
                 "The day's decision is one that the tier machine makes.",
                 "decision IN ('new', 'kept', 'upgraded', 'downgraded', 'held', 'overridden', 'capped')",

@@ -66,6 +66,7 @@ _TABLES = {
             toDate('2024-06-01') AS tier_since_date, 0.5 AS r_score, 0.5 AS f_score, 0.5 AS m_score,
             CAST(NULL AS Nullable(Float64)) AS p_score, 0.2 AS r_contribution, 0.2 AS f_contribution,
             0.1 AS m_contribution, 0. AS p_contribution, 0.5 AS total_score,
+            toDecimal64(0, 2) AS predicted_margin_365d, 'none' AS lifetime_value_model,
             toDecimal64(net, 2) AS net_amount_90d, 'v1' AS config_version, 'ratio_to_max' AS scoring_model
         FROM values('customer_id UInt64, tier String, net Float64', (1, 'gold', 25), (2, 'bronze', 30))
         """,

@@ -148,7 +148,7 @@ def test_faults_in_the_build_are_found(build, client):
         "snapshots.customer_tier_snapshots",
         {"tier": "'platinum'", "decision": "'guessed'"},
         {"customer_id": "3", "r_score": "1.5", "total_score": "0.51"},
-        {"customer_id": "4", "m_score": "nan", "config_version": "'v2'"},
+        {"customer_id": "4", "m_score": "nan", "config_version": "'v2'", "predicted_margin_365d": "toDecimal64(9, 2)"},
     )
     plant(client, build, "snapshots.customer_feature_snapshots", {"potential_index": "-0.1"})
     plant(client, build, "snapshots.tier_value_contribution_snapshots", {})
@@ -157,6 +157,7 @@ def test_faults_in_the_build_are_found(build, client):
         ("customer_tier_snapshots", "one_row_per_customer"),
         ("customer_tier_snapshots", "customers_of_the_features"),
         ("customer_tier_snapshots", "tier_of_the_ladder"),
+        ("customer_tier_snapshots", "predicted_margin_of_a_model"),
         ("customer_tier_snapshots", "decision_known"),
         ("customer_tier_snapshots", "scores_in_range"),
         ("customer_tier_snapshots", "scores_are_numbers"),
