@@ -33,7 +33,14 @@ def told_in_one_line(error: BaseException) -> str | None:
     from clickhouse_connect.driver.exceptions import ClickHouseError
 
     found = next((one for one in chain if isinstance(one, ClickHouseError)), None)
-    return None if found is None else f"the warehouse says: {engine_message(found)}"
+    if found is None:
+        return None
+    from orchestration.warehouse.client import connection_failure
+
+    broken = connection_failure(str(found))
+    if broken is not None:
+        return f"the warehouse went away in the middle ({broken}); run it again: it goes on from what is there"
+    return f"the warehouse says: {engine_message(found)}"
 
 
 def engine_message(error: BaseException) -> str:

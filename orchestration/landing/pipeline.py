@@ -22,6 +22,7 @@ from orchestration.landing.report import LandingReport, TableReport
 from orchestration.landing.settle import settle
 from orchestration.landing.tables import landing_table, quarantine_table, quoted, scalar
 from orchestration.lock import writer_lock
+from orchestration.warehouse.client import connection_failure
 from orchestration.warehouse.settings import Settings
 
 Progress = Callable[[str], None]
@@ -165,7 +166,7 @@ def _read(client: Client, side: str, table: Table, delivery: Delivery, rules: Ru
     try:
         delivery.send(client, raw)
     except ClickHouseError as error:
-        if "NOT_ENOUGH_SPACE" in str(error):
+        if "NOT_ENOUGH_SPACE" in str(error) or connection_failure(str(error)):
             raise TierhouseError(told_in_one_line(error)) from None
         raise TierhouseError(f"cannot read {delivery.label}: {engine_message(error)}") from None
     for number in range(len(views)):

@@ -4,6 +4,7 @@ import fcntl
 import http.client
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -169,6 +170,13 @@ def _last_words(log: Path) -> str:
     return said[-1] if said else f"the embedded warehouse did not start; see {log}"
 
 
+def connection_failure(text: str) -> str | None:
+    """Why a connection failed or broke, out of the words that the HTTP library wraps it in; None for other errors."""
+    found = re.search(r"(?:Failed to establish a new connection: |Failed to resolve [^(]*\()([^\"')]*)", text)
+    found = found or re.search(r"\('Connection aborted\.', \w+\((?:\d+, )?[\"']([^\"']*)", text)
+    return found[1].strip() if found else None
+
+
 def _connect(settings: Settings, **kwargs) -> Client:
     options = {"autogenerate_session_id": False, **kwargs}
     try:
@@ -187,5 +195,5 @@ def _connect(settings: Settings, **kwargs) -> Client:
             raise TierhouseError(
                 f"{settings.url} refuses user {settings.user!r}; check {variable}_USER and {variable}_PASSWORD"
             ) from None
-        reason = text.splitlines()[0] if text else type(error).__name__
+        reason = connection_failure(text) or (text.splitlines()[0] if text else type(error).__name__)
         raise TierhouseError(f"cannot reach the warehouse at {settings.url}: {reason}") from None

@@ -12,7 +12,7 @@ import pytest
 from embedded_server import PATIENCE_SECONDS, ROOT, start_server, stop_server, wait_until
 
 from orchestration.errors import TierhouseError
-from orchestration.warehouse.client import connect, ensure_running, running_server, server_file
+from orchestration.warehouse.client import connect, connection_failure, ensure_running, running_server, server_file
 from orchestration.warehouse.settings import Settings
 
 
@@ -138,3 +138,29 @@ def test_an_unreachable_remote_server_gives_one_line():
     )
     with pytest.raises(TierhouseError, match=r"^cannot reach the warehouse at http://127\.0\.0\.1:1: [^\n]*$"):
         connect(settings)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (
+            "Error HTTPConnectionPool(host='h', port=1): Max retries exceeded with url: /?query_id=1 (Caused by "
+            "NewConnectionError(\"HTTPConnection(host='h', port=1): Failed to establish a new connection: [Errno 111] "
+            'Connection refused")) executing HTTP request attempt 1',
+            "[Errno 111] Connection refused",
+        ),
+        (
+            "Max retries exceeded (Caused by NameResolutionError(\"HTTPConnection(host='h', port=1): Failed to resolve 'h' "
+            '([Errno -2] Name or service not known)"))',
+            "[Errno -2] Name or service not known",
+        ),
+        (
+            "Error ('Connection aborted.', RemoteDisconnected('Remote end closed connection without response')) executing",
+            "Remote end closed connection without response",
+        ),
+        ("('Connection aborted.', ConnectionResetError(104, 'Connection reset by peer'))", "Connection reset by peer"),
+        ("Code: 60. DB::Exception: Unknown table", None),
+    ],
+)
+def test_the_reason_of_a_broken_connection_is_taken_out_of_its_wrapping(text, reason):
+    assert connection_failure(text) == reason
