@@ -150,4 +150,22 @@
         history_week_count UInt16,
         spring_festival LowCardinality(String)
     ) engine = " ~ engine ~ " partition by as_of_date order by (dimension, member, week_start_date)") %}
+    {# One row per scored customer and as-of date: the parts of potential, second version, and their index. #}
+    {% do run_query("create table if not exists " ~ database ~ ".potential_parts" ~ on_cluster ~ " (
+        as_of_date Date,
+        customer_id UInt64,
+        model_version LowCardinality(String),
+        category_headroom_by_size_90d Nullable(Decimal(18, 2)),
+        headroom_by_size_share Nullable(Float64),
+        headroom_peers LowCardinality(String),
+        growth_slope_52w Nullable(Float64),
+        growth_slope_p_value Nullable(Float64),
+        growth_slope_share Nullable(Float64),
+        expected_net_amount_next_90d Nullable(Decimal(18, 2)),
+        expected_growth_share Nullable(Float64),
+        forecast_method LowCardinality(String),
+        new_product_acceptance_fitted_180d Nullable(Float64),
+        acceptance_method LowCardinality(String),
+        potential_index_v2 Nullable(Float64)
+    ) engine = " ~ engine ~ " partition by as_of_date order by customer_id") %}
 {% endmacro %}

@@ -46,6 +46,15 @@ def category_headroom(customers: pd.DataFrame, spend: pd.DataFrame) -> pd.Series
     Returns a float series by customer_id. Peers are the others of the same business type and region, where at least
     20 others exist, else of the same business type, else all.
     """
+    return headroom_among(customers, spend, [["business_type", "region_code"], ["business_type"], []])["headroom"]
+
+
+def headroom_among(customers: pd.DataFrame, spend: pd.DataFrame, keys: list[list[str]]) -> pd.DataFrame:
+    """The same among the others that are equal in the first of `keys` (columns of customers) with at least 20 of them.
+
+    Returns headroom (NaN where nobody else is there) and level (place of the key that served, -1 for none) by customer_id. A
+    customer without a value in a column of a key has no peers by that key.
+    """
     customers = customers.reset_index(drop=True)
     place = pd.Series(customers.index, index=customers["customer_id"].to_numpy())
     spend = spend[spend["customer_id"].isin(place.index)]
@@ -54,10 +63,10 @@ def category_headroom(customers: pd.DataFrame, spend: pd.DataFrame) -> pd.Series
     amount = np.zeros((len(categories), len(customers)))
     amount[category, row] = spend["spend_90d"].to_numpy(dtype=np.float64)
 
-    keys = [["business_type", "region_code"], ["business_type"], []]
     left = np.ones(len(customers), dtype=bool)
     headroom = np.zeros(len(customers))
-    for key in keys:
+    level = np.full(len(customers), -1)
+    for number, key in enumerate(keys):
         groups = customers.groupby(key, sort=True).indices.values() if key else [np.arange(len(customers))]
         for members in groups:
             others = len(members) - 1
@@ -67,9 +76,10 @@ def category_headroom(customers: pd.DataFrame, spend: pd.DataFrame) -> pd.Series
             for own in amount:
                 room = quantile_among_others(own[members], PEER_QUANTILE) - own[members]
                 headroom[members[wanted]] += np.maximum(room[wanted], 0.0)
+            level[members[wanted]] = number
             left[members] = False
     headroom[left] = np.nan
-    return pd.Series(headroom, index=customers["customer_id"].to_numpy(), name="category_headroom_90d")
+    return pd.DataFrame({"headroom": headroom, "level": level}, index=customers["customer_id"].to_numpy())
 
 
 def potential(features: pd.DataFrame, spend: pd.DataFrame, weights: dict[str, float]) -> pd.DataFrame:

@@ -22,12 +22,33 @@ from orchestration.predictive.defection import (
 from orchestration.predictive.order_history import OrderHistory
 from orchestration.predictive.rhythm import HISTORY_DAYS
 from orchestration.predictive.store_artifacts import load_or_fit
+from orchestration.predictive.store_rows import replace_day
 from orchestration.warehouse.settings import Settings
 
 MODEL = "churn"
 # A fit learns from at most about this many customers, chosen by the hash of their id.
 _TRAINING_CUSTOMERS = 50_000
 _EPOCH = date(1970, 1, 1)
+_TYPES: dict[str, pa.DataType] = {
+    "method": pa.string(),
+    "gap_count": pa.uint16(),
+    "expected_gap_days": pa.float64(),
+    "silence_days": pa.uint32(),
+    "silence_open_days": pa.float64(),
+    "pause_open_days": pa.float64(),
+    "gap_ratio": pa.float64(),
+    "p_no_order_30d": pa.float64(),
+    "p_defected": pa.float64(),
+    "baseline_net_amount_90d": pa.decimal128(18, 2),
+    "spend_change": pa.float64(),
+    "is_spend_falling": pa.uint8(),
+    "dropped_category_id": pa.uint32(),
+    "dropped_category_name": pa.string(),
+    "dropped_category_amount_90d": pa.decimal128(18, 2),
+    "churn_risk": pa.string(),
+    "reason_code": pa.string(),
+    "value_at_risk": pa.decimal128(18, 2),
+}
 
 
 def refresh_churn(client: Client, settings: Settings, as_of: str, known_until: str = "") -> pd.DataFrame:
@@ -49,7 +70,10 @@ def refresh_churn(client: Client, settings: Settings, as_of: str, known_until: s
     result = churn(history, customers, categories, _number(day), artifact.parameters if artifact else None)
     names = _category_names(client, settings, _until(known_until, day))
     result["dropped_category_name"] = result["dropped_category_id"].map(names)
-    _replace(client, settings, as_of, artifact.version if artifact else f"untrained-{churn_model.CODE_VERSION}", result)
+    table = f"{settings.database('predictive')}.churn"
+    replace_day(
+        client, table, as_of, artifact.version if artifact else f"untrained-{churn_model.CODE_VERSION}", result, _TYPES
+    )
     return result
 
 
@@ -221,44 +245,3 @@ def _category_names(client: Client, settings: Settings, known_until: date) -> di
         f"* toUnixTimestamp64Milli(known_at)) FROM {settings.database('staging')}.stg_categories GROUP BY category_id"
     ).result_rows
     return {int(category): str(name) for category, name in rows}
-
-
-def _replace(client: Client, settings: Settings, as_of: str, model_version: str, result: pd.DataFrame) -> None:
-    """Make `result` the rows of `as_of`, all at once or not at all."""
-    table = f"{settings.database('predictive')}.churn"
-    incoming = f"{table}_incoming"
-    count = len(result)
-    types = {
-        "method": pa.string(),
-        "gap_count": pa.uint16(),
-        "expected_gap_days": pa.float64(),
-        "silence_days": pa.uint32(),
-        "silence_open_days": pa.float64(),
-        "pause_open_days": pa.float64(),
-        "gap_ratio": pa.float64(),
-        "p_no_order_30d": pa.float64(),
-        "p_defected": pa.float64(),
-        "baseline_net_amount_90d": pa.decimal128(18, 2),
-        "spend_change": pa.float64(),
-        "is_spend_falling": pa.uint8(),
-        "dropped_category_id": pa.uint32(),
-        "dropped_category_name": pa.string(),
-        "dropped_category_amount_90d": pa.decimal128(18, 2),
-        "churn_risk": pa.string(),
-        "reason_code": pa.string(),
-        "value_at_risk": pa.decimal128(18, 2),
-    }
-    columns = {
-        "as_of_date": pa.array([date.fromisoformat(as_of)] * count, pa.date32()),
-        "customer_id": pa.array(result["customer_id"].to_numpy(), pa.uint64()),
-        "model_version": pa.array([model_version] * count, pa.string()),
-    }
-    for name, kind in types.items():
-        # A float would lose a cent on its way into a decimal column.
-        plain = pa.float64() if pa.types.is_decimal(kind) else None
-        columns[name] = pa.array(result[name], plain, from_pandas=True).cast(kind, safe=False)
-    client.command(f"DROP TABLE IF EXISTS {incoming}")
-    client.command(f"CREATE TABLE {incoming} AS {table}")
-    client.insert_arrow(incoming, pa.table(columns))
-    client.command(f"ALTER TABLE {table} REPLACE PARTITION {{as_of:Date}} FROM {incoming}", parameters={"as_of": as_of})
-    client.command(f"DROP TABLE {incoming}")

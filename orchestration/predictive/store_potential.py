@@ -1,0 +1,183 @@
+"""Reading spend and launches for the parts of potential, and writing them for an as-of date."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from clickhouse_connect.driver.client import Client
+
+from orchestration.predictive import acceptance, spend_forecast
+from orchestration.predictive.artifacts import Artifact, fingerprint, training_day
+from orchestration.predictive.cutoff import described, known, until
+from orchestration.predictive.potential_parts import CODE_VERSION, annual_spend, fit_bands, potential_parts
+from orchestration.predictive.spend_blocks import BLOCK_DAYS, BLOCKS, YEAR_DAYS, SpendBlocks
+from orchestration.predictive.store_artifacts import load_or_fit
+from orchestration.predictive.store_rows import replace_day
+from orchestration.warehouse.settings import Settings
+
+MODEL = "potential"
+_LAUNCH_DAYS = 180
+# The forecast learns from at most about this many customers, chosen by the hash of their id.
+_TRAINING_CUSTOMERS = 40_000
+_TYPES: dict[str, pa.DataType] = {
+    "category_headroom_by_size_90d": pa.decimal128(18, 2),
+    "headroom_by_size_share": pa.float64(),
+    "headroom_peers": pa.string(),
+    "growth_slope_52w": pa.float64(),
+    "growth_slope_p_value": pa.float64(),
+    "growth_slope_share": pa.float64(),
+    "expected_net_amount_next_90d": pa.decimal128(18, 2),
+    "expected_growth_share": pa.float64(),
+    "forecast_method": pa.string(),
+    "new_product_acceptance_fitted_180d": pa.float64(),
+    "acceptance_method": pa.string(),
+    "potential_index_v2": pa.float64(),
+}
+
+
+def refresh_potential_parts(
+    client: Client,
+    settings: Settings,
+    as_of: str,
+    inputs: tuple[pd.DataFrame, pd.DataFrame, dict[str, float]],
+    known_until: str = "",
+) -> pd.DataFrame:
+    """Compute and replace the rows of `as_of` in `<prefix>_predictive.potential_parts`; fits the month's model where it is missing.
+
+    inputs: of `store.read_potential_inputs` for the same day. known_until: last day whose knowledge counts, for a restatement.
+    """
+    features, spend, weights = inputs
+    day = date.fromisoformat(as_of)
+    trained_until = training_day(day)
+    artifact = load_or_fit(
+        client, settings, MODEL, CODE_VERSION, trained_until, lambda: fit_potential(client, settings, trained_until)
+    )
+    knows = date.fromisoformat(known_until) if known_until else day
+    blocks = _blocks(client, settings, day, knows)
+    result = potential_parts(features, spend, blocks, weights, artifact.parameters if artifact else None)
+    table = f"{settings.database('predictive')}.potential_parts"
+    replace_day(client, table, as_of, artifact.version if artifact else f"unfitted-{CODE_VERSION}", result, _TYPES)
+    return result
+
+
+def fit_potential(client: Client, settings: Settings, trained_until: date) -> Artifact | None:
+    """Size bands, trees and prior of a training day, from what was known at its end; None where none of them can be fitted."""
+    now = _blocks(client, settings, trained_until, trained_until)
+    if not len(now.customer_id):
+        return None
+    bands = fit_bands(now.business_type, annual_spend(now))
+    offered, tried = _launches(client, settings, trained_until)
+    prior = acceptance.fit_prior(offered, tried)
+    examples = _examples(client, settings, trained_until)
+    forecast = spend_forecast.fit(examples)
+    if bands is None and prior is None and forecast is None:
+        return None
+    return Artifact(
+        model=MODEL,
+        code_version=CODE_VERSION,
+        trained_from=trained_until - timedelta(days=YEAR_DAYS + max(spend_forecast.ORIGIN_OFFSETS) - 1),
+        trained_until=trained_until,
+        data_fingerprint=fingerprint(now.customer_id, now.business_type, np.round(now.net.sum(axis=1), 2)),
+        parameters={"bands": bands, "prior": list(prior) if prior else None, "forecast": forecast},
+    )
+
+
+def _examples(client: Client, settings: Settings, trained_until: date) -> list[tuple[SpendBlocks, np.ndarray]]:
+    """Spend as it was known 90 and 180 days before the training day, and what followed, as it was known at the training day."""
+    examples = []
+    for offset in spend_forecast.ORIGIN_OFFSETS:
+        origin = trained_until - timedelta(days=offset)
+        spend = _blocks(client, settings, origin, origin, sampled=True)
+        rows = client.query_arrow(
+            f"SELECT customer_id, toFloat64(sum(net_amount)) AS net FROM {settings.database('facts')}.fct_orders "
+            f"WHERE {known(settings, trained_until)} AND is_valid = 1 AND business_date > {until(origin)} "
+            f"AND business_date <= {until(origin)} + {spend_forecast.HORIZON_DAYS} GROUP BY customer_id"
+        )
+        followed = pd.Series(rows["net"].to_numpy(), index=rows["customer_id"].to_numpy())
+        examples.append((spend, followed.reindex(spend.customer_id).fillna(0.0).to_numpy()))
+    return examples
+
+
+def _blocks(client: Client, settings: Settings, as_of: date, known_until: date, sampled: bool = False) -> SpendBlocks:
+    """Four-week blocks of the customers with a valid order in the 364 days that end on `as_of`."""
+    orders = (
+        f"FROM {settings.database('facts')}.fct_orders WHERE {known(settings, known_until)} AND is_valid = 1 "
+        f"AND business_date <= {until(as_of)}"
+    )
+    chosen = ""
+    if sampled:
+        count = client.query(f"SELECT uniqExact(customer_id) {orders}").result_rows[0][0]
+        chosen = f" AND cityHash64(customer_id) % {max(1, -(-count // _TRAINING_CUSTOMERS))} = 0"
+    day, block = until(as_of), f"toUInt8(intDiv({until(as_of)} - business_date, {BLOCK_DAYS}))"
+    customers = client.query_arrow(
+        f"SELECT orders.customer_id AS customer_id, ifNull(nullIf(types.business_type, ''), 'unknown') AS business_type, "
+        "orders.first_days AS first_days, orders.last_days AS last_days FROM ("
+        f"SELECT customer_id, toInt32({day} - min(business_date)) AS first_days, "
+        f"toInt32({day} - max(business_date)) AS last_days {orders}{chosen} "
+        f"GROUP BY customer_id HAVING last_days < {YEAR_DAYS}) AS orders "
+        f"LEFT JOIN {described(settings, 'customers', 'customer_id', ('business_type',), known_until)} AS types "
+        "ON orders.customer_id = types.customer_id ORDER BY customer_id",
+        settings={"output_format_arrow_string_as_string": 1},
+    )
+    sums = client.query_arrow(
+        f"SELECT customer_id, {block} AS block, toFloat64(sum(net_amount)) AS net, toUInt32(count()) AS orders "
+        f"{orders}{chosen} AND business_date > {day} - {YEAR_DAYS} GROUP BY customer_id, block"
+    )
+    ids = customers["customer_id"].to_numpy()
+    row = np.searchsorted(ids, sums["customer_id"].to_numpy())
+    column = BLOCKS - 1 - sums["block"].to_numpy().astype(np.int64)
+    net, count = np.zeros((len(ids), BLOCKS)), np.zeros((len(ids), BLOCKS))
+    net[row, column] = sums["net"].to_numpy()
+    count[row, column] = sums["orders"].to_numpy()
+    return SpendBlocks(
+        customer_id=ids,
+        business_type=np.array(customers["business_type"].to_pylist(), dtype=str),
+        net=net,
+        orders=count,
+        days_since_first_order=customers["first_days"].to_numpy().astype(np.int64),
+        days_since_last_order=customers["last_days"].to_numpy().astype(np.int64),
+    )
+
+
+def _launches(client: Client, settings: Settings, day: date) -> tuple[np.ndarray, np.ndarray]:
+    """New products offered to and tried by each customer in the 180 days that end on `day`; as in customer_product_features."""
+    facts, start = settings.database("facts"), f"{until(day)} - {_LAUNCH_DAYS}"
+    products = described(settings, "products", "product_id", ("launched_on",), day)
+    rows = client.query(
+        f"""
+        WITH trials AS (
+            SELECT DISTINCT lines.customer_id AS customer_id, lines.product_id AS product_id,
+                assumeNotNull(products.launched_on) AS launched_on
+            FROM {facts}.fct_order_lines AS lines
+            INNER JOIN (SELECT * FROM {products} WHERE launched_on > {start} AND launched_on <= {until(day)}) AS products
+                ON lines.product_id = products.product_id
+            WHERE {known(settings, day)} AND is_valid = 1 AND business_date > {start} AND business_date <= {until(day)}
+        ),
+        launches AS (SELECT groupArray(launched_on) AS days FROM (SELECT DISTINCT product_id, launched_on FROM trials))
+        SELECT offered, tried, count() FROM (
+            SELECT arrayCount(launched_on -> launched_on >= customers.first_day, (SELECT days FROM launches)) AS offered,
+                toUInt32(ifNull(tries.tried, 0)) AS tried
+            FROM (
+                SELECT customer_id, min(business_date) AS first_day FROM {facts}.fct_orders
+                WHERE {known(settings, day)} AND is_valid = 1 AND business_date <= {until(day)} GROUP BY customer_id
+            ) AS customers
+            LEFT JOIN (
+                SELECT trials.customer_id AS customer_id, countIf(trials.launched_on >= firsts.first_day) AS tried
+                FROM trials INNER JOIN (
+                    SELECT customer_id, min(business_date) AS first_day FROM {facts}.fct_orders
+                    WHERE {known(settings, day)} AND is_valid = 1 AND business_date <= {until(day)} GROUP BY customer_id
+                ) AS firsts ON trials.customer_id = firsts.customer_id
+                GROUP BY customer_id
+            ) AS tries ON customers.customer_id = tries.customer_id
+        )
+        WHERE offered > 0 GROUP BY offered, tried ORDER BY offered, tried
+        """
+    ).result_rows
+    counts = [row[2] for row in rows]
+    return (
+        np.repeat(np.array([row[0] for row in rows], dtype=np.int64), counts),
+        np.repeat(np.array([row[1] for row in rows], dtype=np.int64), counts),
+    )
