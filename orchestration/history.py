@@ -51,8 +51,7 @@ def build_day(client: Client, settings: Settings, as_of: date, known_until: date
     known_until: restate, that is count what became known until the end of that day. Raises TierhouseError when a step fails;
     the marts then show what they showed before.
     """
-    from orchestration.predictive import store, store_churn, store_lifetime_value
-    from orchestration.predictive.potential import MODEL_VERSION, potential
+    from orchestration.predictive import store_churn, store_lifetime_value, store_potential
 
     with _recorded(client, settings, as_of) as run_id:
         known = known_until.isoformat() if known_until else ""
@@ -60,8 +59,7 @@ def build_day(client: Client, settings: Settings, as_of: date, known_until: date
         _dbt(
             "features", settings, run_id, as_of, ["--select", *_FEATURES, "--exclude", "resource_type:unit_test"], known
         )
-        result = potential(*store.read_potential_inputs(client, settings, day))
-        store.replace_potential(client, settings, day, result, MODEL_VERSION)
+        result = store_potential.refresh_potential(client, settings, day, known)
         store_churn.refresh_churn(client, settings, day, known)
         store_lifetime_value.refresh_lifetime_value(client, settings, day, known)
         _dbt("tiers", settings, run_id, as_of, ["--select", *_TIERS, "--exclude", *_NEVER], known)

@@ -1,4 +1,4 @@
--- One row per scored customer, as-of date and build: every feature, with the parts of the potential index.
+-- One row per scored customer, as-of date and build: every feature, with the parts of potential in both versions.
 {{ config(order_by='customer_id') }}
 
 {% if is_carried() -%}
@@ -21,8 +21,22 @@ select
     potential.growth_rate_90d as growth_rate_90d,
     potential.growth_share as growth_share,
     potential.new_product_acceptance_180d as new_product_acceptance_180d,
-    potential.potential_index as potential_index
+    potential.potential_index as potential_index,
+    parts.category_headroom_by_size_90d as category_headroom_by_size_90d,
+    parts.headroom_by_size_share as headroom_by_size_share,
+    parts.headroom_peers as headroom_peers,
+    parts.growth_slope_52w as growth_slope_52w,
+    parts.growth_slope_p_value as growth_slope_p_value,
+    parts.growth_slope_share as growth_slope_share,
+    parts.expected_net_amount_next_90d as expected_net_amount_next_90d,
+    parts.expected_growth_share as expected_growth_share,
+    parts.forecast_method as forecast_method,
+    parts.new_product_acceptance_fitted_180d as new_product_acceptance_fitted_180d,
+    parts.acceptance_method as acceptance_method,
+    parts.potential_index_v2 as potential_index_v2
 from rated as features
 left join {{ source('predictive', 'potential') }} as potential
     on features.customer_id = potential.customer_id and potential.as_of_date = {{ as_of() }}
+left join {{ source('predictive', 'potential_parts') }} as parts
+    on features.customer_id = parts.customer_id and parts.as_of_date = {{ as_of() }}
 {%- endif %}

@@ -4,11 +4,10 @@ import dagster as dg
 
 from orchestration.defs.partitions import daily
 from orchestration.defs.resources import RefreshRun, Warehouse
-from orchestration.predictive import store, store_churn, store_lifetime_value
+from orchestration.predictive import store_churn, store_lifetime_value, store_potential
 from orchestration.predictive.churn_model import CODE_VERSION as CHURN_VERSION
 from orchestration.predictive.lifetime_value import OPTIONS as LIFETIME_VALUE_OPTIONS
-from orchestration.predictive.potential import MODEL_VERSION
-from orchestration.predictive.potential import potential as compute_potential
+from orchestration.predictive.potential_parts import CODE_VERSION as POTENTIAL_VERSION
 from orchestration.progress import report
 
 
@@ -16,20 +15,21 @@ from orchestration.progress import report
     key=["predictive", "potential"],
     group_name="predictive",
     description="One row per scored customer and as-of date: the room to grow and its parts.",
-    deps=[["features", "feature_snapshot"], ["features", "customer_category_spend"], ["seeds", "potential_weights"]],
+    deps=[
+        ["features", "feature_snapshot"],
+        ["features", "customer_category_spend"],
+        ["facts", "fct_orders"],
+        ["facts", "fct_order_lines"],
+        ["seeds", "potential_weights"],
+    ],
     partitions_def=daily(),
-    code_version=MODEL_VERSION,
+    code_version=POTENTIAL_VERSION,
     kinds={"python"},
     backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=1),
     retry_policy=dg.RetryPolicy(max_retries=2, delay=10),
 )
 def potential(context: dg.AssetExecutionContext, warehouse: Warehouse, refresh_run: RefreshRun) -> dg.MaterializeResult:
-    settings = warehouse.settings()
-    client = warehouse.client()
-    as_of = context.partition_key
-    features, spend, weights = store.read_potential_inputs(client, settings, as_of)
-    result = compute_potential(features, spend, weights)
-    store.replace_potential(client, settings, as_of, result, MODEL_VERSION)
+    result = store_potential.refresh_potential(warehouse.client(), warehouse.settings(), context.partition_key)
     report("potential", len(result))
     return dg.MaterializeResult(
         metadata={"customers": len(result), "without_index": int(result["potential_index"].isna().sum())}

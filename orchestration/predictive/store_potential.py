@@ -9,9 +9,10 @@ import pandas as pd
 import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 
-from orchestration.predictive import acceptance, spend_forecast
+from orchestration.predictive import acceptance, spend_forecast, store
 from orchestration.predictive.artifacts import Artifact, fingerprint, training_day
 from orchestration.predictive.cutoff import described, known, until
+from orchestration.predictive.potential import MODEL_VERSION, potential
 from orchestration.predictive.potential_parts import CODE_VERSION, annual_spend, fit_bands, potential_parts
 from orchestration.predictive.spend_blocks import BLOCK_DAYS, BLOCKS, YEAR_DAYS, SpendBlocks
 from orchestration.predictive.store_artifacts import load_or_fit
@@ -38,16 +39,42 @@ _TYPES: dict[str, pa.DataType] = {
 }
 
 
+def refresh_potential(client: Client, settings: Settings, as_of: str, known_until: str = "") -> pd.DataFrame:
+    """Compute and replace both versions of potential of `as_of`; features must be those of the day.
+
+    The index of version 1 serves, until an evaluation of a day up to `as_of` has promoted version 2: then potential_index is
+    potential_index_v2, and model_version names the artifact. Returns the rows of `<prefix>_predictive.potential`.
+    """
+    inputs = store.read_potential_inputs(client, settings, as_of)
+    result, version = potential(*inputs), MODEL_VERSION
+    parts, parts_version = refresh_potential_parts(client, settings, as_of, inputs, known_until)
+    if is_promoted(client, settings, as_of):
+        result["potential_index"], version = parts["potential_index_v2"].to_numpy(), parts_version
+    store.replace_potential(client, settings, as_of, result, version)
+    return result
+
+
+def is_promoted(client: Client, settings: Settings, as_of: str) -> bool:
+    """Whether the latest evaluation of potential up to `as_of` lets version 2 serve."""
+    served = client.query(
+        f"SELECT served_model FROM {settings.database('predictive')}.promotions WHERE model = {{model:String}} "
+        "AND evaluated_on <= {as_of:Date} ORDER BY evaluated_on DESC LIMIT 1",
+        parameters={"model": MODEL, "as_of": as_of},
+    ).result_rows
+    return bool(served) and served[0][0] == MODEL
+
+
 def refresh_potential_parts(
     client: Client,
     settings: Settings,
     as_of: str,
     inputs: tuple[pd.DataFrame, pd.DataFrame, dict[str, float]],
     known_until: str = "",
-) -> pd.DataFrame:
+) -> tuple[pd.DataFrame, str]:
     """Compute and replace the rows of `as_of` in `<prefix>_predictive.potential_parts`; fits the month's model where it is missing.
 
-    inputs: of `store.read_potential_inputs` for the same day. known_until: last day whose knowledge counts, for a restatement.
+    Returns them and the version of the model. inputs: of `store.read_potential_inputs` for the same day. known_until: last day
+    whose knowledge counts, for a restatement.
     """
     features, spend, weights = inputs
     day = date.fromisoformat(as_of)
@@ -58,9 +85,9 @@ def refresh_potential_parts(
     knows = date.fromisoformat(known_until) if known_until else day
     blocks = _blocks(client, settings, day, knows)
     result = potential_parts(features, spend, blocks, weights, artifact.parameters if artifact else None)
-    table = f"{settings.database('predictive')}.potential_parts"
-    replace_day(client, table, as_of, artifact.version if artifact else f"unfitted-{CODE_VERSION}", result, _TYPES)
-    return result
+    version = artifact.version if artifact else f"unfitted-{CODE_VERSION}"
+    replace_day(client, f"{settings.database('predictive')}.potential_parts", as_of, version, result, _TYPES)
+    return result, version
 
 
 def fit_potential(client: Client, settings: Settings, trained_until: date) -> Artifact | None:
