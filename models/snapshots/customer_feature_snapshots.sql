@@ -10,6 +10,33 @@ with rated as (
     select features.*, risks.has_risk_flag as has_risk_flag, risks.credit_score as credit_score
     from {{ ref('feature_snapshot') }} as features
     left join {{ ref('customer_risk_features') }} as risks on features.customer_id = risks.customer_id
+),
+
+potential as (
+    select
+        served.customer_id as customer_id,
+        served.category_headroom_90d as category_headroom_90d,
+        served.headroom_share as headroom_share,
+        served.growth_rate_90d as growth_rate_90d,
+        served.growth_share as growth_share,
+        served.new_product_acceptance_180d as new_product_acceptance_180d,
+        served.potential_index as potential_index,
+        parts.category_headroom_by_size_90d as category_headroom_by_size_90d,
+        parts.headroom_by_size_share as headroom_by_size_share,
+        parts.headroom_peers as headroom_peers,
+        parts.growth_slope_52w as growth_slope_52w,
+        parts.growth_slope_p_value as growth_slope_p_value,
+        parts.growth_slope_share as growth_slope_share,
+        parts.expected_net_amount_next_90d as expected_net_amount_next_90d,
+        parts.expected_growth_share as expected_growth_share,
+        parts.forecast_method as forecast_method,
+        parts.new_product_acceptance_fitted_180d as new_product_acceptance_fitted_180d,
+        parts.acceptance_method as acceptance_method,
+        parts.potential_index_v2 as potential_index_v2
+    from {{ source('predictive', 'potential') }} as served
+    left join {{ source('predictive', 'potential_parts') }} as parts
+        on served.customer_id = parts.customer_id and served.as_of_date = parts.as_of_date
+    where served.as_of_date = {{ as_of() }}
 )
 
 select
@@ -22,21 +49,18 @@ select
     potential.growth_share as growth_share,
     potential.new_product_acceptance_180d as new_product_acceptance_180d,
     potential.potential_index as potential_index,
-    parts.category_headroom_by_size_90d as category_headroom_by_size_90d,
-    parts.headroom_by_size_share as headroom_by_size_share,
-    parts.headroom_peers as headroom_peers,
-    parts.growth_slope_52w as growth_slope_52w,
-    parts.growth_slope_p_value as growth_slope_p_value,
-    parts.growth_slope_share as growth_slope_share,
-    parts.expected_net_amount_next_90d as expected_net_amount_next_90d,
-    parts.expected_growth_share as expected_growth_share,
-    parts.forecast_method as forecast_method,
-    parts.new_product_acceptance_fitted_180d as new_product_acceptance_fitted_180d,
-    parts.acceptance_method as acceptance_method,
-    parts.potential_index_v2 as potential_index_v2
+    potential.category_headroom_by_size_90d as category_headroom_by_size_90d,
+    potential.headroom_by_size_share as headroom_by_size_share,
+    potential.headroom_peers as headroom_peers,
+    potential.growth_slope_52w as growth_slope_52w,
+    potential.growth_slope_p_value as growth_slope_p_value,
+    potential.growth_slope_share as growth_slope_share,
+    potential.expected_net_amount_next_90d as expected_net_amount_next_90d,
+    potential.expected_growth_share as expected_growth_share,
+    potential.forecast_method as forecast_method,
+    potential.new_product_acceptance_fitted_180d as new_product_acceptance_fitted_180d,
+    potential.acceptance_method as acceptance_method,
+    potential.potential_index_v2 as potential_index_v2
 from rated as features
-left join {{ source('predictive', 'potential') }} as potential
-    on features.customer_id = potential.customer_id and potential.as_of_date = {{ as_of() }}
-left join {{ source('predictive', 'potential_parts') }} as parts
-    on features.customer_id = parts.customer_id and parts.as_of_date = {{ as_of() }}
+left join potential on features.customer_id = potential.customer_id
 {%- endif %}

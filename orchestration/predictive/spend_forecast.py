@@ -107,15 +107,13 @@ def predict(spend: SpendBlocks, parameters: dict[str, Any]) -> np.ndarray:
 
 
 def _nodes(nodes: np.ndarray) -> dict[str, list[Any]]:
-    """A tree as lists, a place per node: value, feature, threshold (at most: left), whether unknown goes left, left, right; a
-    leaf has the feature -1."""
+    """A tree as lists, a place per node: value, feature, threshold (at most: left), left, right; a leaf has the feature -1."""
     is_leaf = nodes["is_leaf"].astype(bool)
     # Leaves hold anything in the columns of a split; values are kept to what a sum in another order does not change.
     return {
         "value": [float(f"{value:.10g}") for value in nodes["value"]],
         "feature": np.where(is_leaf, -1, nodes["feature_idx"]).tolist(),
         "threshold": np.where(is_leaf, 0.0, np.clip(nodes["num_threshold"], -1e300, 1e300)).tolist(),
-        "unknown_left": np.where(is_leaf, 0, nodes["missing_go_to_left"]).tolist(),
         "left": np.where(is_leaf, 0, nodes["left"]).tolist(),
         "right": np.where(is_leaf, 0, nodes["right"]).tolist(),
     }
@@ -131,10 +129,7 @@ def _leaf_values(columns: np.ndarray, tree: dict[str, list[Any]]) -> np.ndarray:
         if feature[node] < 0:
             values[rows] = tree["value"][node]
             continue
-        own = columns[feature[node], rows]
-        goes_left = own <= tree["threshold"][node]
-        if tree["unknown_left"][node]:
-            goes_left |= np.isnan(own)
+        goes_left = columns[feature[node], rows] <= tree["threshold"][node]
         waiting.append((tree["left"][node], rows[goes_left]))
         waiting.append((tree["right"][node], rows[~goes_left]))
     return values

@@ -2,59 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import date, timedelta
+from datetime import timedelta
 
 import numpy as np
 import pandas as pd
 import pytest
 from clickhouse_connect.driver.client import Client
+from demo_facts import LAST, WORLD, demo_facts
 from scipy.stats import rankdata
-from test_store_artifacts import create_predictive_tables
 
-from orchestration.landing.generator import World, make_world
 from orchestration.predictive.store_churn import refresh_churn
 from orchestration.warehouse.client import connect
 from orchestration.warehouse.settings import Settings
 
-LAST = date(2026, 6, 20)
-WORLD = World(customers=1500, days=500, seed=5, last_date=LAST, zone="Asia/Shanghai")
 AS_OF = LAST - timedelta(days=40)
 DAY_NUMBER = WORLD.days - 1 - 40
-
-_EVER = "toDateTime64('2200-01-01 00:00:00', 3, 'UTC')"
-
-
-def _facts(settings: Settings) -> list[str]:
-    """The truth of the demo world as facts, so that no refresh is needed."""
-    demo, facts, staging = (settings.database(layer) for layer in ("demo", "facts", "staging"))
-    day = f"toDate('{WORLD.first_date}') + day"
-    return [
-        f"CREATE TABLE {facts}.fct_orders ENGINE = MergeTree ORDER BY customer_id AS SELECT order_id, customer_id, "
-        f"{day} AS business_date, toDateTime64(ordered, 3, 'UTC') AS known_from, {_EVER} AS known_to, "
-        f"toDecimal64(value, 2) AS net_amount, toUInt8(NOT is_cancelled) AS is_valid FROM {demo}.orders",
-        f"CREATE TABLE {facts}.fct_order_lines ENGINE = MergeTree ORDER BY customer_id AS SELECT customer_id, business_date, "
-        f"known_from, known_to, is_valid, toUInt64(1) AS product_id, net_amount AS gross_amount FROM {facts}.fct_orders",
-        f"CREATE TABLE {facts}.dim_products ENGINE = MergeTree ORDER BY product_id AS SELECT toUInt64(1) AS product_id, "
-        "toNullable(toUInt32(101)) AS category_id, toNullable(toUInt32(1)) AS parent_category_id",
-        f"CREATE TABLE {staging}.stg_customers ENGINE = MergeTree ORDER BY customer_id AS SELECT customer_id, business_type, "
-        f"'active' AS customer_status, toUInt8(0) AS is_deleted, toDateTime64(0, 3, 'UTC') AS known_at FROM {demo}.customers",
-        f"CREATE TABLE {staging}.stg_categories ENGINE = MergeTree ORDER BY category_id AS SELECT toUInt32(1) AS category_id, "
-        "'vegetables' AS category_name, toDateTime64(0, 3, 'UTC') AS known_at",
-    ]
 
 
 @pytest.fixture(scope="module")
 def settings(own_warehouse: Settings) -> Settings:
-    settings = replace(own_warehouse, prefix="churn")
-    client = connect(settings, autogenerate_session_id=False)
-    make_world(client, settings, WORLD)
-    for layer in ("facts", "staging", "predictive"):
-        client.command(f"CREATE DATABASE {settings.database(layer)}")
-    for statement in _facts(settings):
-        client.command(statement)
-    create_predictive_tables(client, settings)
-    return settings
+    return demo_facts(own_warehouse, "churn")
 
 
 @pytest.fixture
