@@ -20,15 +20,6 @@ with measured as (
         from {{ source('predictive', 'lifetime_value') }}
         where as_of_date = {{ as_of() }}
     ) as predicted on churn.customer_id = predicted.predicted_customer_id
-        churn.* except (as_of_date, customer_id),
-        churn.as_of_date as as_of_date,
-        churn.customer_id as customer_id,
-        lives.p_alive as p_alive,
-        {{ churn_reason_text('churn', 'en') }} as churn_reason,
-        {{ churn_reason_text('churn', 'zh') }} as churn_reason_zh
-    from {{ source('predictive', 'churn') }} as churn
-    left join {{ source('predictive', 'lifetime_value') }} as lives
-        on churn.customer_id = lives.customer_id and lives.as_of_date = {{ as_of() }}
     where churn.as_of_date = {{ as_of() }}
     {%- endif %}
 )
