@@ -1,4 +1,4 @@
-{# What the incremental facts share: the watermark, and the untouched rest of the months that a change touches. #}
+{# What the incremental facts share: the watermark, the work list, and the sums of lines. #}
 
 {# Loader time up to which the facts hold every landed row; none when they have to be built from nothing. #}
 {% macro facts_watermark() -%}
@@ -14,14 +14,9 @@
     {{ return("toDateTime64('" ~ rows.columns[0].values()[0] ~ "', 3, 'UTC')") }}
 {%- endmacro %}
 
-{# Orders with more than one header version, with lines of different moments, or with refunds: their versions have to be
-   put in order. Lines that all carry one moment cannot be versions of one another, since landing keeps one per moment. #}
-{% macro entangled_in_landing(where) -%}
-    select order_id from {{ ref('stg_orders') }} where {{ where }} group by order_id having count() > 1
-    union all
-    select order_id from {{ ref('stg_order_lines') }} where {{ where }} group by order_id having min(known_at) != max(known_at)
-    union all
-    select order_id from {{ ref('stg_refunds') }} where {{ where }}
+{# True for a header version whose order counts. #}
+{% macro is_order_valid() -%}
+    (order_status != 'cancelled' and is_deleted = 0)
 {%- endmacro %}
 
 {# The orders that a fact computes in this build: all of them when it is built from nothing, else the changed ones. #}
@@ -41,19 +36,30 @@
     {{ return('true') }}
 {%- endmacro %}
 
-{# Orders in work whose versions have to be put in order, as a list for `in`. #}
-{% macro entangled_orders() -%}
-    (select order_id from {{ ref('fct_changed_orders') }} where is_simple = 0)
+{# Before an incremental fact appends the orders in work: takes out what it holds of them. Nothing when there is no work. #}
+{% macro delete_orders_in_work() -%}
+    {%- if execute and is_incremental() -%}
+        {%- set work = run_query('select max(covers_all), count() from ' ~ ref('fct_changed_orders')).rows[0] -%}
+        {%- if work[0] -%}
+            truncate table {{ this }}
+        {%- elif work[1] -%}
+            delete from {{ this }} where order_id in (select order_id from {{ ref('fct_changed_orders') }})
+        {%- endif -%}
+    {%- endif -%}
 {%- endmacro %}
 
-{# Rows of this incremental fact that the changed orders leave alone, in the months that they touch. A month is replaced
-   as a whole, so what did not change in it is copied. No month is ever emptied: a period that ends keeps its row. #}
-{% macro untouched_rows(columns) -%}
-    select {{ columns | join(', ') }}
-    from {{ this }}
-    where toYYYYMM(business_date) in (
-            select toYYYYMM(business_date) from {{ ref('stg_orders') }}
-            where order_id in (select order_id from {{ ref('fct_changed_orders') }})
-        )
-        and order_id not in (select order_id from {{ ref('fct_changed_orders') }})
+{# Orders in work with one of the flags, as a list for `in`: their versions of that kind have to be put in order. #}
+{% macro orders_with(flags) -%}
+    (select order_id from {{ ref('fct_changed_orders') }} where {{ flags | join(' = 1 or ') }} = 1)
+{%- endmacro %}
+
+{# What the valid ones of a group of order lines add up to. #}
+{% macro line_measures() -%}
+    toInt64(sum(lines.is_valid)) as line_count,
+        toInt64(sum(lines.is_valid * lines.is_cost_known)) as costed_line_count,
+        sum(lines.gross_amount * lines.is_valid) as gross_amount,
+        sum(lines.discount_amount * lines.is_valid) as discount_amount,
+        sum(lines.tier_discount_amount * lines.is_valid) as tier_discount_amount,
+        sum(lines.cost_amount * lines.is_valid) as cost_amount,
+        sum(lines.gross_amount * lines.is_valid * lines.is_cost_known) as cost_known_gross_amount
 {%- endmacro %}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from clickhouse_connect.driver.client import Client
 
+from orchestration.project import project_version
 from orchestration.warehouse.ddl import engine, on_cluster
 from orchestration.warehouse.settings import Settings
 
@@ -17,7 +18,8 @@ _COLUMNS = """
     ended_at Nullable(DateTime64(3, 'UTC')) COMMENT 'End of the run; null while it runs',
     status LowCardinality(String) COMMENT 'running, published, failed, or killed (found dead by a later run)',
     customer_count Nullable(UInt64) COMMENT 'Customers in the published snapshot',
-    message String COMMENT 'Why the run failed, in one line'
+    message String COMMENT 'Why the run failed, in one line',
+    project_version String COMMENT 'Hash of the dbt project that the run built with'
 """
 
 
@@ -30,6 +32,18 @@ def create_refresh_runs(client: Client, settings: Settings) -> None:
         f"ENGINE = {engine(settings)} ORDER BY (started_at, run_id) "
         "COMMENT 'One row per refresh: when it ran, for which day, how it ended.'"
     )
+    # For a log that an earlier version made.
+    client.command(
+        f"ALTER TABLE {_table(settings)}{cluster} ADD COLUMN IF NOT EXISTS {_COLUMNS.strip().splitlines()[-1]}"
+    )
+
+
+def published_project_version(client: Client, settings: Settings) -> str:
+    """Hash of the dbt project that the latest published run built with; empty when there is none."""
+    rows = client.query(
+        f"SELECT project_version FROM {_table(settings)} WHERE status = 'published' ORDER BY ended_at DESC LIMIT 1"
+    ).result_rows
+    return str(rows[0][0]) if rows else ""
 
 
 def mark_killed(client: Client, settings: Settings) -> None:
@@ -47,8 +61,9 @@ def start_run(client: Client, settings: Settings, run_id: str, as_of_date: str) 
     """Write the row of a run that starts."""
     create_refresh_runs(client, settings)
     client.command(
-        f"INSERT INTO {_table(settings)} SELECT {{run_id:String}}, {{as_of:Date}}, now64(3), NULL, 'running', NULL, ''",
-        parameters={"run_id": run_id, "as_of": as_of_date},
+        f"INSERT INTO {_table(settings)} "
+        "SELECT {run_id:String}, {as_of:Date}, now64(3), NULL, 'running', NULL, '', {version:String}",
+        parameters={"run_id": run_id, "as_of": as_of_date, "version": project_version(settings)},
     )
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 from orchestration.errors import TierhouseError
@@ -36,16 +38,30 @@ def dbt_environment(settings: Settings) -> dict[str, str]:
     }
 
 
+def project_version(settings: Settings) -> str:
+    """Short hash of all that views and seeds are made of: the project's files, the adapter, the target and the zone."""
+    parts = [metadata.version("dbt-clickhouse"), settings.target, settings.zone]
+    digest = hashlib.sha256("\n".join(parts).encode())
+    for path in sorted(_project_files()):
+        digest.update(path.relative_to(PROJECT_DIR).as_posix().encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _project_files() -> list[Path]:
+    files = [PROJECT_DIR / "dbt_project.yml", PROJECT_DIR / "profiles.yml"]
+    for folder in ("models", "macros", "seeds", "tests/dbt"):
+        files += [path for path in (PROJECT_DIR / folder).rglob("*") if path.is_file()]
+    return files
+
+
 def ensure_manifest(settings: Settings) -> Path:
     """Path of a manifest that is as new as the project's files, made by `dbt parse` where needed (no connection used).
 
     Raises TierhouseError with dbt's own message when the project does not parse.
     """
     manifest = target_directory(settings) / "manifest.json"
-    folders = ["models", "macros", "seeds", "tests/dbt"]
-    files = [PROJECT_DIR / "dbt_project.yml", PROJECT_DIR / "profiles.yml"]
-    files += [path for folder in folders for path in (PROJECT_DIR / folder).rglob("*") if path.is_file()]
-    if manifest.exists() and manifest.stat().st_mtime > max(path.stat().st_mtime for path in files):
+    if manifest.exists() and manifest.stat().st_mtime > max(path.stat().st_mtime for path in _project_files()):
         return manifest
     result = subprocess.run(
         [dbt_executable(), "parse", "--project-dir", str(PROJECT_DIR), "--quiet"],

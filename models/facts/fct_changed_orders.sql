@@ -1,40 +1,62 @@
 -- One row per order with a header, line or refund version that the facts do not hold yet: the work list of this build.
--- is_simple: one header version, all lines of one moment, no refund. Such an order has one period, which saves the facts
--- the sorting of versions. A build from nothing lists only the orders that are not simple, and one row for all others,
+-- The flags say which versions of an order have to be put in order; an order without any has one single period, which saves
+-- the facts the sorting. A build from nothing lists only the orders with a flag, and one row for all others,
 -- covers_all = 1, which carries no order.
-{{ config(order_by='order_id') }}
+{{ config(order_by='order_id', query_settings={'optimize_aggregation_in_order': 1}) }}
 
 {% set watermark = facts_watermark() %}
 {% set sources = [ref('stg_orders'), ref('stg_order_lines'), ref('stg_refunds')] %}
+{% set in_work = 'order_id in (select order_id from changed)' if watermark else 'true' %}
 
-{% if watermark -%}
 with changed as (
     {% for relation in sources -%}
-    select order_id, loaded_at from {{ relation }} where loaded_at > {{ watermark }}
+    select order_id, loaded_at from {{ relation }} where {{ 'loaded_at > ' ~ watermark if watermark else 'false' }}
     {% if not loop.last %}union all{% endif %}
     {% endfor %}
 ),
 
-entangled as (
-    select order_id from ({{ entangled_in_landing('order_id in (select order_id from changed)') }})
+flagged as (
+    select order_id, 1 as has_header_versions, 0 as has_line_versions, 0 as has_refunds, toDateTime64(0, 3, 'UTC') as loaded_at
+    from {{ ref('stg_orders') }}
+    where {{ in_work }}
+    group by order_id
+    -- A version that moves neither customer nor time nor channel nor validity (paid, delivered ...) changes no fact.
+    having count() > 1 and (
+            min(customer_id) != max(customer_id) or min(ordered_at) != max(ordered_at)
+            or min(channel) != max(channel) or min({{ is_order_valid() }}) != max({{ is_order_valid() }})
+        )
+    union all
+    -- Lines that all carry one moment cannot be versions of one another, since landing keeps one per moment.
+    select order_id, 0, 1, 0, toDateTime64(0, 3, 'UTC')
+    from {{ ref('stg_order_lines') }}
+    where {{ in_work }}
+    group by order_id
+    having min(known_at) != max(known_at)
+    union all
+    select order_id, 0, 0, 1, toDateTime64(0, 3, 'UTC')
+    from {{ ref('stg_refunds') }}
+    where {{ in_work }}
+    union all
+    select order_id, 0, 0, 0, loaded_at
+    from changed
 )
 
 select
     order_id,
-    toUInt8(order_id not in (select order_id from entangled)) as is_simple,
+    toUInt8(max(flagged.has_header_versions)) as has_header_versions,
+    toUInt8(max(flagged.has_line_versions)) as has_line_versions,
+    toUInt8(max(flagged.has_refunds)) as has_refunds,
     toUInt8(0) as covers_all,
-    max(changed.loaded_at) as loaded_at
-from changed
+    max(flagged.loaded_at) as loaded_at
+from flagged
 group by order_id
-{%- else -%}
-select toUInt64(0) as order_id, toUInt8(1) as is_simple, toUInt8(1) as covers_all, max(newest) as loaded_at
+{% if not watermark -%}
+union all
+select toUInt64(0), toUInt8(0), toUInt8(0), toUInt8(0), toUInt8(1), max(newest)
 from (
     {% for relation in sources -%}
     select max(loaded_at) as newest from {{ relation }}
     {% if not loop.last %}union all{% endif %}
     {% endfor %}
 )
-union all
-select distinct order_id, toUInt8(0), toUInt8(0), toDateTime64(0, 3, 'UTC')
-from ({{ entangled_in_landing('true') }})
 {%- endif %}

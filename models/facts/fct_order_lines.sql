@@ -2,12 +2,13 @@
 -- Amounts are additive over the rows known at one moment (known_from < moment <= known_to) with is_valid = 1; a line of
 -- a cancelled or deleted order, or a deleted line, keeps its row with is_valid = 0, so that no period ever disappears.
 -- Lines whose order header never arrived are not here: landing refuses them.
--- depends_on: {{ ref('fct_changed_orders') }} {{ ref('stg_orders') }}
 {{ config(
     materialized='incremental',
-    incremental_strategy='insert_overwrite',
+    incremental_strategy='append',
+    pre_hook='{{ delete_orders_in_work() }}',
     partition_by='toYYYYMM(business_date)',
     order_by='(order_id, line_no, known_from)',
+    query_settings={'optimize_aggregation_in_order': 1},
 ) }}
 
 {% set columns = [
@@ -17,6 +18,9 @@
 ] %}
 {% set changed = orders_in_work(columns) %}
 
+{% set with_header_versions = orders_with(['has_header_versions']) %}
+{% set with_line_versions = orders_with(['has_line_versions']) %}
+
 with header_versions as (
     select
         order_id,
@@ -25,13 +29,13 @@ with header_versions as (
         ordered_at,
         business_date,
         channel,
-        order_status != 'cancelled' and is_deleted = 0 as is_order_valid,
+        {{ is_order_valid() }} as is_order_valid,
         -- A version that moves neither customer nor time nor validity (paid, delivered ...) starts no new period.
         (customer_id, ordered_at, channel, is_order_valid) = lagInFrame((customer_id, ordered_at, channel, is_order_valid)) over (
             partition by order_id order by known_at rows between unbounded preceding and current row
         ) and row_number() over (partition by order_id order by known_at) > 1 as is_repetition
     from {{ ref('stg_orders') }}
-    where order_id in {{ entangled_orders() }}
+    where order_id in {{ with_header_versions }}
 ),
 
 header_periods as (
@@ -44,20 +48,21 @@ header_periods as (
     from header_versions
     where is_repetition = 0
     union all
+    -- All versions say the same.
     select
-        order_id, customer_id, ordered_at, business_date, channel,
-        order_status != 'cancelled' and is_deleted = 0,
-        known_at, {{ end_of_time() }}
+        order_id, any(customer_id), any(ordered_at), any(business_date), any(channel), any({{ is_order_valid() }}),
+        min(known_at), {{ end_of_time() }}
     from {{ ref('stg_orders') }}
-    where {{ changed }} and order_id not in {{ entangled_orders() }}
+    where {{ changed }} and order_id not in {{ with_header_versions }}
+    group by order_id
 ),
 
 line_periods as (
-    select * from {{ with_known_period(ref('stg_order_lines'), ['order_id', 'line_no'], 'order_id in ' ~ entangled_orders()) }}
+    select * from {{ with_known_period(ref('stg_order_lines'), ['order_id', 'line_no'], 'order_id in ' ~ with_line_versions) }}
     union all
     select *, known_at, {{ end_of_time() }}
     from {{ ref('stg_order_lines') }}
-    where {{ changed }} and order_id not in {{ entangled_orders() }}
+    where {{ changed }} and order_id not in {{ with_line_versions }}
 ),
 
 recomputed as (
@@ -87,7 +92,3 @@ recomputed as (
 )
 
 select {{ columns | join(', ') }} from recomputed
-{% if changed != 'true' %}
-union all
-{{ untouched_rows(columns) }}
-{% endif %}

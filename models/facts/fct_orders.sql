@@ -2,10 +2,10 @@
 -- (known_from < moment <= known_to) an order has at most one row. Amounts are additive over orders.
 -- net_amount is the order value: lines less refunds known in that period, attributed to the date of the order.
 -- Cancelled and deleted orders, and orders whose lines are all deleted, have is_valid = 0 and amounts of 0.
--- depends_on: {{ ref('fct_changed_orders') }} {{ ref('stg_orders') }}
 {{ config(
     materialized='incremental',
-    incremental_strategy='insert_overwrite',
+    incremental_strategy='append',
+    pre_hook='{{ delete_orders_in_work() }}',
     partition_by='toYYYYMM(business_date)',
     order_by='(customer_id, business_date, order_id, known_from)',
     query_settings={'optimize_aggregation_in_order': 1},
@@ -22,12 +22,28 @@
 ] %}
 {% set changed = orders_in_work(columns) %}
 
+{% set entangled_orders = orders_with(['has_header_versions', 'has_line_versions', 'has_refunds']) %}
+
 with lines as (
-    select * from {{ ref('fct_order_lines') }} where order_id in {{ entangled_orders() }}
+    select * from {{ ref('fct_order_lines') }} where order_id in {{ entangled_orders }}
+),
+
+-- Lines of one order and period carry the same header.
+line_sums as (
+    select
+        order_id,
+        lines.known_from as known_from,
+        lines.known_to as known_to,
+        {% for column in ['customer_id', 'ordered_at', 'business_date', 'channel'] -%}
+        any(lines.{{ column }}) as {{ column }},
+        {% endfor -%}
+        {{ line_measures() }}
+    from lines
+    group by order_id, known_from, known_to
 ),
 
 refund_periods as (
-    select * from {{ with_known_period(ref('stg_refunds'), ['refund_id'], 'order_id in ' ~ entangled_orders()) }} where is_deleted = 0
+    select * from {{ with_known_period(ref('stg_refunds'), ['refund_id'], 'order_id in ' ~ entangled_orders) }} where is_deleted = 0
 ),
 
 refunded_costs as (
@@ -49,31 +65,17 @@ refunded_costs as (
 -- Every moment at which an order changed, with what that added and took away.
 changes as (
     select
-        order_id, known_from as known_at, 1 as is_start,
+        order_id,
+        if(is_end, known_to, known_from) as known_at,
+        toUInt8(not is_end) as is_start,
         customer_id, ordered_at, business_date, channel,
-        toInt64(is_valid) as line_count,
-        toInt64(is_valid * is_cost_known) as costed_line_count,
-        cast(gross_amount * is_valid as Decimal(38, 2)) as gross_amount,
-        cast(discount_amount * is_valid as Decimal(38, 2)) as discount_amount,
-        cast(tier_discount_amount * is_valid as Decimal(38, 2)) as tier_discount_amount,
-        cast(cost_amount * is_valid as Decimal(38, 7)) as cost_amount,
-        cast(gross_amount * is_valid * is_cost_known as Decimal(38, 2)) as cost_known_gross_amount,
+        {% for measure in measures if measure != 'refund_amount' -%}
+        if(is_end, -line_sums.{{ measure }}, line_sums.{{ measure }}) as {{ measure }},
+        {% endfor -%}
         toDecimal128(0, 2) as refund_amount
-    from lines
-    union all
-    select
-        order_id, known_to, 0,
-        customer_id, ordered_at, business_date, channel,
-        -toInt64(is_valid),
-        -toInt64(is_valid * is_cost_known),
-        -cast(gross_amount * is_valid as Decimal(38, 2)),
-        -cast(discount_amount * is_valid as Decimal(38, 2)),
-        -cast(tier_discount_amount * is_valid as Decimal(38, 2)),
-        -cast(cost_amount * is_valid as Decimal(38, 7)),
-        -cast(gross_amount * is_valid * is_cost_known as Decimal(38, 2)),
-        toDecimal128(0, 2)
-    from lines
-    where known_to < {{ end_of_time() }}
+    from line_sums
+    array join [0, 1] as is_end
+    where is_end = 0 or known_to < {{ end_of_time() }}
     union all
     select
         order_id, if(is_end, known_to, known_from), 0,
@@ -150,34 +152,34 @@ entangled as (
 ),
 
 -- Orders with one period: their lines added up.
-simple as (
+simple_sums as (
     select
         order_id,
-        any(lines.known_from) as known_from,
-        any(lines.known_to) as known_to,
-        any(lines.customer_id) as customer_id,
-        any(lines.ordered_at) as ordered_at,
-        any(lines.business_date) as business_date,
-        any(lines.channel) as channel,
-        toUInt32(sum(lines.is_valid)) as line_count,
-        cast(sumIf(lines.gross_amount, lines.is_valid = 1) as Decimal(18, 2)) as gross_amount,
+        {% for column in ['known_from', 'known_to', 'customer_id', 'ordered_at', 'business_date', 'channel'] -%}
+        any(lines.{{ column }}) as {{ column }},
+        {% endfor -%}
+        {{ line_measures() }}
+    from {{ ref('fct_order_lines') }} as lines
+    where {{ changed }} and order_id not in {{ entangled_orders }}
+    group by order_id
+),
+
+simple as (
+    select
+        order_id, known_from, known_to, customer_id, ordered_at, business_date, channel,
+        toUInt32(simple_sums.line_count) as line_count,
+        cast(simple_sums.gross_amount as Decimal(18, 2)) as gross_amount,
         toDecimal64(0, 2) as refund_amount,
         gross_amount as net_amount,
-        cast(sumIf(lines.discount_amount, lines.is_valid = 1) as Decimal(18, 2)) as discount_amount,
-        cast(sumIf(lines.tier_discount_amount, lines.is_valid = 1) as Decimal(18, 2)) as tier_discount_amount,
-        sumIf(lines.cost_amount, lines.is_valid = 1) as cost_amount,
-        cast(sumIf(lines.gross_amount, lines.is_valid = 1 and lines.is_cost_known = 1) as Decimal(18, 2)) as cost_known_gross_amount,
-        max(lines.is_valid * lines.is_cost_known) as is_cost_known,
-        max(lines.is_valid) as is_valid
-    from {{ ref('fct_order_lines') }} as lines
-    where {{ changed }} and order_id not in {{ entangled_orders() }}
-    group by order_id
+        cast(simple_sums.discount_amount as Decimal(18, 2)) as discount_amount,
+        cast(simple_sums.tier_discount_amount as Decimal(18, 2)) as tier_discount_amount,
+        simple_sums.cost_amount as cost_amount,
+        cast(simple_sums.cost_known_gross_amount as Decimal(18, 2)) as cost_known_gross_amount,
+        toUInt8(costed_line_count > 0) as is_cost_known,
+        toUInt8(simple_sums.line_count > 0) as is_valid
+    from simple_sums
 )
 
 select {{ columns | join(', ') }} from entangled
 union all
 select {{ columns | join(', ') }} from simple
-{% if changed != 'true' %}
-union all
-{{ untouched_rows(columns) }}
-{% endif %}

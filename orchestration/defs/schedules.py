@@ -6,14 +6,17 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 
 from orchestration.defs.partitions import daily
+from orchestration.defs.transformation import settled_keys
 
 WEEKLY = dg.AssetSelection.tag("runs", "weekly_predictions")
 # Checks on landing have to be named: nothing in a refresh materializes landing.
 EVERYTHING = (dg.AssetSelection.all() - WEEKLY) | dg.AssetSelection.all_asset_checks()
+# A day changes no view and no seed. The views of the marts stay in, as their freshness is watched.
+_SETTLED = dg.AssetSelection.assets(*(key for key in settled_keys() if key.path[0] != "marts"))
 
 daily_refresh = dg.define_asset_job(
     "daily_refresh",
-    selection=EVERYTHING,
+    selection=EVERYTHING - _SETTLED,
     executor_def=dg.in_process_executor,
     description="Bring every layer up to the end of one business day and publish the snapshot.",
 )

@@ -4,6 +4,7 @@ features: staging, facts, features, seeds. tiers: scoring, tiers, snapshots. mar
 """
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 
 import dagster as dg
@@ -14,8 +15,9 @@ from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
 from orchestration.dbt import DbtFailure, build
 from orchestration.defs.partitions import daily
 from orchestration.defs.resources import RefreshRun, Warehouse
+from orchestration.operations import published_project_version
 from orchestration.progress import report
-from orchestration.project import ensure_manifest
+from orchestration.project import ensure_manifest, project_version
 from orchestration.warehouse.settings import Settings
 
 MANIFEST = ensure_manifest(Settings.from_environment())
@@ -35,6 +37,8 @@ SELECTIONS = {
     "tiers": "path:models/scoring path:models/tiers path:models/snapshots",
     "marts": "published_builds path:models/marts",
 }
+# What only a change of the project or of a seed moves; built when the published build was made with another version of it.
+SETTLED = "config.materialized:view resource_type:seed"
 # Unit tests check the code, not the day: `make test` runs them.
 EXCLUSIONS = {
     "features": "resource_type:unit_test",
@@ -49,24 +53,56 @@ class RefreshConfig(dg.Config):
     full: bool = False
 
 
-def _build(
-    step: str, context: AssetExecutionContext, warehouse: Warehouse, manifest: Mapping[str, Any], full: bool
-) -> Iterator[Any]:
-    select = SELECTIONS[step].split()
-    if context.is_subset:
-        # Asset keys end with the name of the model.
-        select = sorted(key.path[-1] for key in context.selected_asset_keys)
-    arguments = ["--select", *select, "--exclude", *EXCLUSIONS[step].split()]
+@cache
+def _manifest() -> Mapping[str, Any]:
+    from dagster_dbt.dbt_manifest import validate_manifest
+
+    return validate_manifest(MANIFEST)
+
+
+def settled_keys() -> set[dg.AssetKey]:
+    """Asset keys of the nodes that SETTLED names."""
+    return {
+        TRANSLATOR.get_asset_key(node)
+        for node in _manifest()["nodes"].values()
+        if node["resource_type"] == "seed"
+        or (node["resource_type"] == "model" and node["config"]["materialized"] == "view")
+    }
+
+
+def _build(step: str, context: AssetExecutionContext, warehouse: Warehouse, full: bool) -> Iterator[Any]:
+    selected = context.selected_asset_keys
+    is_whole_step = context.assets_def.keys - selected <= settled_keys()
+    # Asset keys end with the name of the model.
+    select = SELECTIONS[step].split() if is_whole_step else sorted(key.path[-1] for key in selected)
+    exclude = EXCLUSIONS[step].split()
+    settings = warehouse.settings()
+    is_settled = not full and published_project_version(warehouse.client(), settings) == project_version(settings)
+    if is_whole_step and is_settled:
+        exclude += SETTLED.split()
+    arguments = ["--select", *select, "--exclude", *exclude]
     if full:
         arguments.append("--full-refresh")
-    events = build(warehouse.settings(), context.run_id, context.partition_key, arguments)
+    done = set()
     try:
-        for event in events:
+        for event in build(settings, context.run_id, context.partition_key, arguments):
             report(step, event)
-            message = DbtCoreCliEventMessage(raw_event=dict(event), event_history_metadata={})
-            yield from message.to_default_asset_events(manifest, TRANSLATOR, context)
+            key = _asset_key(event)
+            if key is None or key in selected:
+                done.add(key)
+                message = DbtCoreCliEventMessage(raw_event=dict(event), event_history_metadata={})
+                yield from message.to_default_asset_events(_manifest(), TRANSLATOR, context)
     except DbtFailure as failure:
         raise dg.Failure(str(failure), allow_retries=_is_connection_fault(str(failure))) from None
+    for key in sorted(selected - done):
+        # A view shows what is new below it without being made again.
+        yield dg.MaterializeResult(asset_key=key, metadata={"definition": "unchanged"})
+
+
+def _asset_key(event: Mapping[str, Any]) -> dg.AssetKey | None:
+    """Key of the model or seed that an event reports on; None for tests."""
+    node = _manifest()["nodes"].get(event["data"]["node_info"]["unique_id"], {})
+    return TRANSLATOR.get_asset_key(node) if node.get("resource_type") in ("model", "seed") else None
 
 
 def _is_connection_fault(text: str) -> bool:
@@ -85,15 +121,9 @@ def _assets(step: str) -> dg.AssetsDefinition:
         retry_policy=dg.RetryPolicy(max_retries=2, delay=10),
     )
     def run(context: AssetExecutionContext, config: RefreshConfig, warehouse: Warehouse, refresh_run: RefreshRun):
-        yield from _build(step, context, warehouse, _read_manifest(), full=config.full and step == "features")
+        yield from _build(step, context, warehouse, full=config.full and step == "features")
 
     return run
-
-
-def _read_manifest() -> Mapping[str, Any]:
-    from dagster_dbt.dbt_manifest import validate_manifest
-
-    return validate_manifest(MANIFEST)
 
 
 dbt_features = _assets("features")

@@ -57,11 +57,6 @@ def suites(build: Build) -> list[Suite]:
             f"SELECT * FROM {lines} WHERE {window}",
             [
                 rows("period_has_length", "A version of a line begins before it ends.", "known_from < known_to"),
-                whole(
-                    "one_version_at_cutoff",
-                    "At the cut-off every order line has at most one version.",
-                    f"countIf({known}) = uniqExactIf((order_id, line_no), {known})",
-                ),
                 rows(
                     "value_is_quantity_times_price",
                     "The value of a line is quantity times price less discount, to the cent.",

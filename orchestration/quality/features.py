@@ -11,7 +11,7 @@ _SHARES = {
 
 
 def suites(build: Build) -> list[Suite]:
-    """The feature snapshot that is being built, and the category spend behind the potential."""
+    """The feature snapshot that is being built."""
     orders = (
         f"{build.table('facts', 'fct_orders')} WHERE {build.known} AND is_valid = 1 AND business_date <= {build.day}"
     )
@@ -76,18 +76,6 @@ def suites(build: Build) -> list[Suite]:
                     "tried_within_offered",
                     "No more new products were tried than offered.",
                     "new_product_tried_count_180d <= new_product_offered_count_180d",
-                ),
-            ],
-        ),
-        Suite(
-            "features",
-            ("features", "customer_category_spend"),
-            f"SELECT * FROM {build.table('features', 'customer_category_spend')}",
-            [
-                whole(
-                    "one_row_per_category",
-                    "Every customer and category stands there once.",
-                    "count() = uniqExact((customer_id, category_id))",
                 ),
             ],
         ),

@@ -18,7 +18,7 @@ TABLES = {
     "facts": [
         ("facts", name) for name in ("fct_orders", "fct_order_lines", "fct_watermark", "dim_customers", "dim_products")
     ],
-    "features": [("features", name) for name in ("feature_snapshot", "customer_category_spend")],
+    "features": [("features", "feature_snapshot")],
     "marts": [
         ("snapshots", name)
         for name in (

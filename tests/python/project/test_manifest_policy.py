@@ -160,14 +160,15 @@ def test_every_model_has_a_test(manifest: dict[str, Any], models: dict[str, Node
     check((name, "has neither a data test nor a unit test") for name in untested)
 
 
-def test_incremental_models_replace_whole_partitions(models: dict[str, Node]) -> None:
+def test_incremental_models_replace_whole_partitions_or_all_rows_of_a_key(models: dict[str, Node]) -> None:
     def breaches() -> Iterator[tuple[str, str]]:
         for name, model in models.items():
             config = model["config"]
             if config["materialized"] != "incremental":
                 continue
-            if config["incremental_strategy"] != "insert_overwrite" or not config.get("partition_by"):
-                yield name, "must be insert_overwrite with partition_by"
+            needed = {"insert_overwrite": "partition_by", "append": "pre-hook"}
+            if not config.get(needed.get(config["incremental_strategy"], "no such strategy")):
+                yield name, "must be insert_overwrite with partition_by, or append after a hook that deletes"
 
     check(breaches())
 
