@@ -31,6 +31,7 @@ lint: setup
 
 bench: setup
 	$(BIN)/python -m benchmarks.run
+	$(BIN)/python -m benchmarks.lifetime_value
 
 # Dagster's pages over the same state that `tierhouse refresh` keeps.
 dev: setup

@@ -80,8 +80,8 @@ def lifetime_value(
     return dg.MaterializeResult(
         metadata={
             "customers": len(result),
-            "method": result["method"].iloc[0],
-            "model_version": result["model_version"].iloc[0],
+            "method": next(iter(result["method"]), "none"),
+            "model_version": next(iter(result["model_version"]), "none"),
             "expected_margin_365d": float(result["expected_margin_365d"].sum()),
         }
     )

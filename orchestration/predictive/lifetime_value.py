@@ -64,7 +64,7 @@ class Options:
     def code_version(self) -> str:
         """Version of this code with these options: what was fitted under others does not serve."""
         text = json.dumps(asdict(self), sort_keys=True)
-        return f"1-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
+        return f"2-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
 
 
 OPTIONS = Options()

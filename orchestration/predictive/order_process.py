@@ -340,7 +340,7 @@ def _expected_power(k: int, s: float, u: Array, v: Array, p: Array) -> Array:
 
 def _chunks_of_one_x(x: Array) -> Iterator[slice]:
     """Slices of sorted rows that share their x, none longer than a chunk."""
-    starts = np.flatnonzero(np.append(True, x[1:] != x[:-1])) if len(x) else np.array([], dtype=np.int64)
-    for start, end in zip(starts, np.append(starts[1:], len(x)), strict=True):
+    starts = np.flatnonzero(np.append(True, x[1:] != x[:-1])[: len(x)])
+    for start, end in zip(starts, [*starts[1:], len(x)], strict=False):
         for first in range(start, end, _CHUNK):
             yield slice(first, min(first + _CHUNK, end))

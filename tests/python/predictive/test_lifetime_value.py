@@ -229,6 +229,12 @@ def test_the_fallback_is_the_customers_own_rate_and_says_why() -> None:
     assert scores[["p_alive", "p_no_order_30d", "residual_value"]].isna().all(axis=None)
 
 
+def test_no_customers_give_no_rows(artifact: Artifact, training: pd.DataFrame) -> None:
+    for model in (artifact, None):
+        scores = score_lifetime_value(training.head(0), model, OPTIONS, "nobody")
+        assert len(scores) == 0 and "residual_value" in scores
+
+
 def test_new_customers_leave_no_holdout_and_the_model_of_both_dropouts_is_taken(training: pd.DataFrame) -> None:
     new = training.assign(early_order_day_count=0, early_days_to_last_order=0)
     choice = fit_lifetime_value(new, UNTIL, 90, OPTIONS).parameters["choice"]
