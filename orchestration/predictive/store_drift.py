@@ -131,8 +131,8 @@ def _compare(
     current = _values(client, settings, columns, day, build_id, half=1)
     for name, kind in columns:
         bins = known.get(name)
-        if bins is None:
-            # The column is younger than the reference.
+        if bins is None or _is_unknown(bins):
+            # The column is younger than the reference: not there, or null throughout.
             nothing = drift.Drift(None, None, None, None, 0, "no_reference")
             rows.append(_row(name, kind, reference_date, nothing, 0, len(current[name])))
             continue
@@ -147,6 +147,10 @@ def _compare(
         row["p_value_of_all"] = adjusted
         row["is_alarm"] = int(adjusted is not None and adjusted <= drift.LEVEL)
     return rows
+
+
+def _is_unknown(bins: dict[str, Any]) -> bool:
+    return "edges" in bins and sum(bins["counts"]) == bins["counts"][-1]
 
 
 def _row(

@@ -17,8 +17,8 @@ from orchestration.predictive.drift import (
     population_stability_index,
 )
 
-RUNS = 400
-# With 400 runs at 5 % the number of alarms lies between these bounds in 998 of 1,000 cases.
+RUNS = 300
+# With 300 runs at 5 % the number of alarms lies between these bounds in 998 of 1,000 cases.
 LOW, HIGH = binom.ppf(0.001, RUNS, 0.05), binom.ppf(0.999, RUNS, 0.05)
 
 Sample = Callable[[np.random.Generator, int], np.ndarray]

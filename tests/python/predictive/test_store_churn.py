@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,7 @@ from clickhouse_connect.driver.client import Client
 from demo_facts import LAST, WORLD, demo_facts
 from scipy.stats import rankdata
 
+from orchestration.predictive.artifacts import training_day
 from orchestration.predictive.store_churn import refresh_churn
 from orchestration.warehouse.client import connect
 from orchestration.warehouse.settings import Settings
@@ -29,10 +30,10 @@ def client(settings: Settings) -> Client:
     return connect(settings, autogenerate_session_id=False)
 
 
-def stored(client: Client, settings: Settings) -> pd.DataFrame:
+def stored(client: Client, settings: Settings, day: date = AS_OF) -> pd.DataFrame:
     return client.query_df(
         f"SELECT * FROM {settings.database('predictive')}.churn WHERE as_of_date = {{day:Date}} ORDER BY customer_id",
-        parameters={"day": AS_OF},
+        parameters={"day": day},
     )
 
 
@@ -60,6 +61,23 @@ def test_customers_who_left_the_demo_world_are_found_far_better_than_by_chance(c
     assert high[is_gone].mean() > 0.7
 
 
+def test_the_spring_festival_makes_hardly_more_alarms_than_an_ordinary_day(client: Client, settings: Settings) -> None:
+    overdue: dict[date, tuple[float, float]] = {}
+    ordinary, festival = date(2026, 1, 20), date(2026, 2, 24)
+    for day in (ordinary, festival):
+        refresh_churn(client, settings, day.isoformat())
+        number = (day - WORLD.first_date).days
+        living = client.query_df(
+            f"SELECT customer_id FROM {settings.database('demo')}.customers WHERE dead_day > {number} AND slip_day > {number}"
+        )
+        result = stored(client, settings, day).merge(living, on="customer_id")
+        by_calendar = (result["silence_days"] / result["expected_gap_days"] >= 2).mean()
+        overdue[day] = float(by_calendar), float((result["gap_ratio"] >= 2).mean())
+
+    assert overdue[festival][0] > 1.3 * overdue[ordinary][0]
+    assert overdue[festival][1] < 1.15 * overdue[ordinary][1]
+
+
 def test_the_chance_of_no_order_in_thirty_days_holds_in_the_demo_world(client, settings) -> None:
     refresh_churn(client, settings, AS_OF.isoformat())
     result = stored(client, settings)
@@ -82,7 +100,8 @@ def test_the_chance_of_no_order_in_thirty_days_holds_in_the_demo_world(client, s
 def test_what_happens_after_the_cutoff_changes_no_row(client, settings) -> None:
     refresh_churn(client, settings, AS_OF.isoformat())
     before, artifacts = stored(client, settings), settings.database("predictive") + ".model_artifacts"
-    versions = client.query(f"SELECT version FROM {artifacts}").result_rows
+    of_the_day = f"SELECT version FROM {artifacts} WHERE trained_until = '{training_day(AS_OF)}'"
+    versions = client.query(of_the_day).result_rows
     orders = f"{settings.database('facts')}.fct_orders"
     # Later orders go to other customers, earlier ones get corrections that come later, and the model is fitted again.
     client.command(f"CREATE TABLE {orders}_kept AS {orders}")
@@ -101,7 +120,7 @@ def test_what_happens_after_the_cutoff_changes_no_row(client, settings) -> None:
 
     refresh_churn(client, settings, AS_OF.isoformat())
 
-    assert client.query(f"SELECT version FROM {artifacts}").result_rows == versions
+    assert client.query(of_the_day).result_rows == versions and versions
     pd.testing.assert_frame_equal(stored(client, settings), before, check_exact=True)
     # It is another day when the corrections count.
     refresh_churn(client, settings, AS_OF.isoformat(), (AS_OF + timedelta(days=1)).isoformat())

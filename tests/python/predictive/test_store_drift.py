@@ -75,6 +75,16 @@ def test_what_changed_since_the_reference_is_named(client: Client, settings: Set
         assert row["reference_count"] + row["current_count"] == 4000 and row["reference_count"] > 1800
 
 
+def test_a_column_that_the_reference_does_not_know_has_none(client: Client, settings: Settings) -> None:
+    table = f"{settings.database('snapshots')}.customer_feature_snapshots"
+    client.command(f"ALTER TABLE {table} ADD COLUMN growth_slope_52w Nullable(Float64)")
+    client.command(
+        f"ALTER TABLE {table} UPDATE growth_slope_52w = 0.5 WHERE as_of_date = '{SAME}' SETTINGS mutations_sync = 1"
+    )
+
+    assert verdicts(refresh_drift(client, settings, SAME.isoformat()))["growth_slope_52w"] == "no_reference"
+
+
 def test_without_a_change_there_is_no_alarm(client: Client, settings: Settings) -> None:
     rows = refresh_drift(client, settings, SAME.isoformat())
 
