@@ -64,7 +64,10 @@ def _is_inside(theta: np.ndarray, bound: float) -> np.ndarray:
 
 
 def _errors(objective: Objective, theta: np.ndarray, is_inside: np.ndarray, count: float) -> list[float | None]:
-    """Square roots of the diagonal of the inverse information, over the parameters inside the bounds."""
+    """Square roots of the diagonal of the inverse information, over the parameters inside the bounds.
+
+    Where the information cannot be inverted, the parameter that the data say least about is taken as known, and gets no error.
+    """
     inside = np.flatnonzero(is_inside)
     information = np.empty((len(inside), len(inside)))
     for row, place in enumerate(inside):
@@ -74,7 +77,15 @@ def _errors(objective: Objective, theta: np.ndarray, is_inside: np.ndarray, coun
         information[row] = slope[inside] * count
     information = (information + information.T) / 2.0
     errors: list[float | None] = [None] * len(theta)
-    if len(inside) and np.all(np.isfinite(information)) and np.linalg.eigvalsh(information)[0] > 0:
-        for place, variance in zip(inside, np.diag(np.linalg.inv(information)), strict=True):
-            errors[place] = float(np.sqrt(variance))
+    if not np.all(np.isfinite(information)):
+        return errors
+    kept = np.arange(len(inside))
+    while len(kept):
+        part = information[np.ix_(kept, kept)]
+        # An error of more than a factor of e^7 is no error but ignorance.
+        if np.linalg.eigvalsh(part)[0] > 0 and np.all(np.diag(np.linalg.inv(part)) < 49.0):
+            for place, variance in zip(inside[kept], np.diag(np.linalg.inv(part)), strict=True):
+                errors[place] = float(np.sqrt(variance))
+            break
+        kept = np.delete(kept, int(np.argmin(np.diag(part))))
     return errors

@@ -248,7 +248,8 @@ def test_a_base_in_which_nobody_stops_ends_at_a_bound_and_says_so() -> None:
     model = fit_order_model(group_histories(x, T - 1e-3, T)[0], stops_at_start=False)
 
     assert model.a / (model.a + model.b) < 1e-3
-    assert None in model.errors.values() or model.errors["a"] > model.a
+    assert model.errors["a"] is None or model.errors["a"] > model.a
+    assert 0 < model.errors["r"] < model.r and 0 < model.errors["alpha"] < model.alpha
 
 
 def test_neither_the_order_of_the_customers_nor_the_company_of_others_moves_a_number() -> None:
