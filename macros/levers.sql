@@ -131,7 +131,7 @@
                 targets.*,
                 toInt64(targets.lifetime_value * 100) as lifetime_value_cents,
                 {{ monetary(rules) }} as monetary_now,
-                if(targets.p_score is null, 1 - {{ rule(rules, 'score_weights') }}['p'], 1) as weight_in_use,
+                if(targets.p_score is null, 1 - {{ rule(rules, 'p_weight') }}, 1) as weight_in_use,
                 {% for target in ['keep', 'next'] -%}
                 {{ rule(rules, 'ladder') }}[targets.{{ target }}_rank] as {{ target }}_step,
                 {{ margin_of('targets.' ~ target ~ '_direction', rules) }} as {{ target }}_margin,
@@ -207,7 +207,7 @@
                     )
                 ) as next_overdue_payment_cents,
                 arrayMap(gate -> gate.1, arrayFilter(
-                    gate -> targets.next_rank > 0 and coalesce(gate.3 > greatest(gate.4, 0), false) and gate.6 > targets.next_rank,
+                    gate -> targets.next_rank > 0 and coalesce({{ gate_is_closed('gate.3', 'gate.4') }}, false) and gate.6 > targets.next_rank,
                     gate_states
                 )) as next_closed_gates,
                 -- Days on which downgrades are decided, from the day or from the end of a new customer's protection.
@@ -285,9 +285,10 @@
                 -- How much of the total score a component has to add, the others as they are.
                 if(needs.{{ target }}_missing_count = 1, needs.{{ target }}_total_score - needs.total_score, null) as {{ target }}_score_gap,
                 {% for component in ['r', 'f', 'm', 'p'] -%}
-                {%- set weight = rule(rules, 'score_weights') ~ "['" ~ component ~ "'] / " ~ ('1' if component == 'p' else 'needs.weight_in_use') -%}
+                {%- set weight = rule(rules, component ~ '_weight') ~ ' / ' ~ ('1' if component == 'p' else 'needs.weight_in_use') -%}
                 if(
-                    {{ forward(component, '1', rules) }} >= needs.{{ target }}_total_score and needs.{{ component }}_score < 1,
+                    needs.{{ target }}_missing_count = 1 and needs.{{ component }}_score < 1
+                    and {{ forward(component, '1', rules) }} >= needs.{{ target }}_total_score,
                     least(1, needs.{{ component }}_score + {{ target }}_score_gap / ({{ weight }})), null
                 ) as {{ target }}_{{ component }}_score,
                 {% endfor -%}
@@ -355,7 +356,7 @@
     (
         {%- for part in ['r', 'f', 'm', 'p'] -%}
         {%- if part != component %}needs.{{ part }}_contribution
-        {%- else %}{{ rule(rules, 'score_weights') }}['{{ part }}'] * ({{ score }}){{ ' / needs.weight_in_use' if part != 'p' }}
+        {%- else %}{{ rule(rules, part ~ '_weight') }} * ({{ score }}){{ ' / needs.weight_in_use' if part != 'p' }}
         {%- endif -%}
         {{ ' + ' if not loop.last }}
         {%- endfor -%}

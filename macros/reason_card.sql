@@ -397,7 +397,7 @@
             cast({{ target }}_days_since_last_order as Nullable(UInt32)) as days_since_last_order_{{ suffix }},
             {% endfor -%}
             arrayMap(
-                gate -> (gate.1, gate.2, gate.3, gate.4, gate.5, toUInt8(coalesce(gate.3 > greatest(gate.4, 0), false))), gate_states
+                gate -> (gate.1, gate.2, gate.3, gate.4, gate.5, toUInt8(coalesce({{ gate_is_closed('gate.3', 'gate.4') }}, false))), gate_states
             ) as gates,
             closed_gates,
             next_closed_gates as closed_gates_for_next,

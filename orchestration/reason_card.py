@@ -244,7 +244,7 @@ def _score(card: Card, labels: Mapping[str, str], names: Mapping[str, str]) -> T
     targets = _targets(card) if card["candidate_rule"] == "score" else []
     for target, tier in targets:
         table.add_column(labels["keep" if target == "to_keep" else "next"].format(tier=names[tier]))
-    weights = card["rules"]["score_weights"]
+    weights = {component: card["rules"][f"{component}_weight"] for component in "rfmp"}
     in_use = 1.0 if card["p_score"] is not None else 1 - weights["p"]
     measures = {
         "r": ("days_since_last_order", 0, "<="),

@@ -49,15 +49,15 @@ select
         from {{ configured('tier_gates') }} as gates
         inner join {{ configured('tier_standards') }} as standards on gates.best_tier = standards.tier
     ) as gates,
-    (
-        select cast(arraySort(groupArray((toString(component), weight))) as Map(String, Float64)) from {{ configured('score_weights') }}
-    ) as score_weights,
+    {% for component in ['r', 'f', 'm', 'p'] -%}
+    assumeNotNull((select sumIf(weight, component = '{{ component }}') from {{ configured('score_weights') }})) as {{ component }}_weight,
+    {% endfor -%}
     {% for rule in [
         'criteria_band', 'percentile_scope', 'maximum_steps_down', 'minimum_dwell_days', 'grace_days_after_upgrade',
         'downgrade_weekdays', 'new_customer_days', 'lapsed_after_days', 'lapsed_treatment', 'normalisation', 'monetary_input',
         'recency_form', 'recency_half_life_days',
     ] -%}
-    (select any({{ rule }}) from rules) as {{ rule }},
+    assumeNotNull((select any({{ rule }}) from rules)) as {{ rule }},
     {% endfor -%}
     (select build_ids from replaced) as replaced_build_ids
 from {{ ref('customer_tier_snapshots') }} as snapshots

@@ -31,7 +31,10 @@ RULES: dict[str, tuple[str, Any]] = {
     "ladder": ("Array(Tuple(UInt8, String, Float64, Float64, Float64, Float64))", list(LADDER)),
     "tier_labels": ("Array(String)", ["diamond 钻石", "gold 黄金", "silver 白银", "bronze 青铜"]),
     "gates": ("Array(Tuple(String, String, Float64, UInt8))", list(GATES)),
-    "score_weights": ("Map(String, Float64)", {"r": 0.3, "f": 0.25, "m": 0.3, "p": 0.15}),
+    "r_weight": ("Float64", 0.3),
+    "f_weight": ("Float64", 0.25),
+    "m_weight": ("Float64", 0.3),
+    "p_weight": ("Float64", 0.15),
     "criteria_band": ("Float64", 0.1),
     "percentile_scope": ("String", "base"),
     "maximum_steps_down": ("UInt8", 1),
@@ -120,6 +123,7 @@ CUSTOMER: dict[str, tuple[str, Any]] = {
     "complaint_count_90d": ("Nullable(UInt32)", 0),
     "has_risk_flag": ("Nullable(UInt8)", None),
 }
+TIERS_OF_MEASURES = ("candidate_tier", "frequency_tier", "order_value_tier", "lifetime_value_tier", "score_tier")
 MEASURES = ("orders_per_month", "average_order_value", "lifetime_value", "total_score")
 
 
@@ -207,6 +211,8 @@ def random_base(seed: int, rule: str = "standards") -> Base:
             [list(LADDER), [(1, "gold", 10.0, 999.99, 0.25, 0.2), (2, "bronze", 0.0, 0.0, 1.0, 1.0)]]
         ),
     }
+    rules["tier_labels"] = [f"{step[1]} 等级{step[0]}" for step in rules["ladder"]]
+    rules["gates"] = [(*gate[:3], min(gate[3], len(rules["ladder"]))) for gate in GATES]
     required, spread = chance.randint(1, 3), chance.choice([3, 50, 100_000])
     names = [step[1] for step in rules["ladder"]]
     customers = []
@@ -236,6 +242,9 @@ def random_base(seed: int, rule: str = "standards") -> Base:
                 "average_order_value": None if orders is None else float(Decimal(cents)) / (100 * orders) * orders,
                 "lifetime_value": Decimal(chance.randint(-spread // 3, spread)) / 100,
                 "earned_tier": names[earned - 1],
+                "tier": names[max(earned, cap) - 1],
+                "previous_tier": None,
+                **dict.fromkeys(TIERS_OF_MEASURES, names[-1]),
                 "cap_rank": cap,
                 "treatment": treatment,
                 "standing": standing,
