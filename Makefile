@@ -32,6 +32,7 @@ lint: setup
 bench: setup
 	$(BIN)/python -m benchmarks.run
 	$(BIN)/python -m benchmarks.lifetime_value
+	$(BIN)/python -m benchmarks.recommendation
 
 # Dagster's pages over the same state that `tierhouse refresh` keeps.
 dev: setup

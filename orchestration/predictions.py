@@ -71,7 +71,10 @@ def choose_day(client: Client, settings: Settings, as_of: date | None = None) ->
         raise TierhouseError(
             f"the warehouse is refreshed up to {days[-1]}; run `tierhouse refresh --as-of {as_of}` first, or predict an earlier day"
         )
-    return as_of or days[-1]
+    day = as_of or days[-1]
+    if store.first_order_day(client, settings, day) is None:
+        raise TierhouseError(f"no order was known by {day}; predict a later day")
+    return day
 
 
 def recommend_products(client: Client, settings: Settings, day: date) -> Recommended:

@@ -85,24 +85,24 @@ def recommendation_table(client: Client, settings: Settings, day: date) -> str:
 
 
 def forecast_table(client: Client, settings: Settings, day: date) -> str:
-    """Net sales to expect from `day` on, in total and by region and tier, with what serves and how it did."""
+    """Net sales to expect from `day` on, in total, of the largest regions and of the tiers, with what serves and how it did."""
     rows = client.query(
         f"""
-        SELECT dimension, any(member_name), any(method), sum(net_amount), argMin(net_amount, weeks_ahead),
+        SELECT dimension, any(member_name), any(method), argMin(net_amount, weeks_ahead),
             argMin(net_amount_low, weeks_ahead), argMin(net_amount_high, weeks_ahead), any(mase), any(baseline_mase),
             any(interval_coverage)
         FROM {settings.database("predictive")}.sales_forecast
         WHERE as_of_date = {{day:Date}} AND dimension != 'category' GROUP BY dimension, member
         ORDER BY indexOf(['total', 'region', 'tier'], dimension), sum(net_amount) DESC, member
+        LIMIT 8 BY dimension
         """,
         parameters={"day": day},
     ).result_rows
-    table = _table("series", "method", "8 weeks", "next week", "80 % interval", "MASE", "baseline", "inside")
-    for dimension, name, method, total, first, low, high, error, baseline_error, inside in rows:
+    table = _table("series", "method", "next week", "80 % interval", "MASE", "baseline", "inside")
+    for dimension, name, method, first, low, high, error, baseline_error, inside in rows:
         table.add_row(
             "total" if dimension == "total" else f"{dimension} {name}",
             method.replace("_", " "),
-            f"{total:,.0f}",
             f"{first:,.0f}",
             "-" if low is None else f"{low:,.0f} … {high:,.0f}",
             *("-" if value is None else f"{value:.2f}" for value in (error, baseline_error)),

@@ -113,6 +113,9 @@ def _forecast(sales: np.ndarray, last_monday: date) -> Forecast:
         ETS: exponential_smoothing,
         STRUCTURAL: structural,
     }
+    if _festival(STRUCTURAL, past, coming) == "learned":
+        # However well it did in quiet weeks, it cannot foresee the closed ones that are known to come.
+        del methods[ETS]
     errors, inside = {}, {}
     for name, method in methods.items():
         errors[name], inside[name] = _judge(method, sales, weeks, origins)

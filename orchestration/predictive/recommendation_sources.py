@@ -157,6 +157,8 @@ def user_factors(history: History, model: Model, products: int) -> np.ndarray:
 
 
 def _factorise(history: History, products: int) -> np.ndarray:
+    if not len(history.product):
+        return np.zeros((products, FACTORS), dtype=np.float32)
     solver = _solver()
     solver.fit(_confidence(history, products), show_progress=False)
     return np.asarray(solver.item_factors)

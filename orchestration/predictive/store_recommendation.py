@@ -175,6 +175,8 @@ def replace_recommendations(
     count = 0
     with Replacement(client, settings, "product_recommendations", day) as incoming:
         for part in parts:
+            if part.empty:
+                continue
             part = part.assign(
                 last_bought_on=[
                     None if age < 0 else day - timedelta(days=int(age)) for age in part["last_age"].to_numpy()

@@ -23,7 +23,7 @@ class Replacement:
     """Collects the rows of one as-of date of a predictive table beside it, and puts them in its place when all went well."""
 
     def __init__(self, client: Client, settings: Settings, table: str, day: date) -> None:
-        self._client, self._day = client, day
+        self._client, self._day, self._count = client, day, 0
         self._table = f"{settings.database('predictive')}.{table}"
 
     def __enter__(self) -> Replacement:
@@ -34,6 +34,7 @@ class Replacement:
     def insert(self, columns: dict[str, pa.Array], version: str) -> None:
         """Add rows, given by column; as_of_date and model_version are added."""
         count = len(next(iter(columns.values()))) if columns else 0
+        self._count += count
         if count:
             own = {
                 "as_of_date": pa.array([self._day] * count, pa.date32()),
@@ -43,8 +44,8 @@ class Replacement:
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         if kind is None:
-            self._client.command(
-                f"ALTER TABLE {self._table} REPLACE PARTITION {{day:Date}} FROM {self._table}_incoming",
-                parameters={"day": self._day},
-            )
+            # The engine refuses to replace a partition by one without rows.
+            change = f"REPLACE PARTITION {{day:Date}} FROM {self._table}_incoming"
+            change = change if self._count else "DROP PARTITION {day:Date}"
+            self._client.command(f"ALTER TABLE {self._table} {change}", parameters={"day": self._day})
         self._client.command(f"DROP TABLE {self._table}_incoming")

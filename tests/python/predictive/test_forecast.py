@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from orchestration.predictive import forecast as subject
 from orchestration.predictive.forecast import forecast, rolling_origins, scale
@@ -128,3 +129,13 @@ def test_weeks_before_the_first_sale_are_left_out() -> None:
     made = forecast(np.r_[np.zeros(90), _festive(40)], LAST)
     assert made.week_count == 40
     assert made.path.middle.tolist() == forecast(_festive(40), LAST).path.middle.tolist()
+
+
+def test_the_number_of_threads_changes_nothing() -> None:
+    made = []
+    for threads in (1, 2):
+        with threadpool_limits(threads):
+            made.append(forecast(_festive(80), LAST))
+    assert made[0].mase == made[1].mase
+    for ends in ("low", "middle", "high"):
+        np.testing.assert_array_equal(getattr(made[0].path, ends), getattr(made[1].path, ends))

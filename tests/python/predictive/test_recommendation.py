@@ -7,12 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from threadpoolctl import threadpool_limits
 
 from orchestration.predictive import recommendation as subject
 from orchestration.predictive.recommendation import (
+    Choice,
     Fold,
     choose,
     compose,
@@ -27,6 +28,7 @@ PRODUCTS = 60
 COLUMNS = ["customer_id", "product_id", "lines_28d", "lines_90d", "lines_365d", "first_age", "last_age"]
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(
         st.lists(st.sampled_from([-2.0, -0.0, 0.0, 0.5, 0.5, 3.0]), min_size=4, max_size=4), min_size=1, max_size=6
@@ -227,3 +229,12 @@ def test_a_customer_without_purchases_gets_what_is_popular(world: Fold) -> None:
     best = np.argsort(-np.where(world.catalogue.sellable[1], world.catalogue.popularity[1], -1), kind="stable")[:10] + 1
     assert sorted(made["product_id"].tolist()) == sorted(best.tolist())
     assert set(made["reason_code"]) == {"popular"}
+
+
+def test_nobody_who_bought_anything_is_no_exception() -> None:
+    people = pd.DataFrame({"customer_id": [1, 2], "region_code": ["north", "north"]})
+    for ids in (np.array([], dtype=np.uint64), np.array([3, 4], dtype=np.uint64)):
+        nothing = Catalogue(ids, ("north",), np.zeros((1, len(ids)), dtype=bool), np.zeros((1, len(ids))))
+        silent = history_of(people, pd.DataFrame(columns=COLUMNS), nothing)
+        for choice in (unjudged("too_few_customers"), Choice("factorisation", "co_occurrence", "judged")):
+            assert recommend(silent, learn(silent, nothing), nothing, choice).empty

@@ -167,6 +167,17 @@ def test_every_series_has_eight_weeks_and_a_short_history_says_so(client: Client
     assert "gold label" in set(rows["member_name"]) and "wrong" not in set(rows["member"])
 
 
+def test_a_day_is_predicted_up_to_the_last_refreshed_one_and_not_before_the_first_order(
+    client: Client, settings: Settings, recommended: Recommended, forecasted: Forecasted
+) -> None:
+    assert choose_day(client, settings) == LAST
+    assert choose_day(client, settings, DAY) == DAY
+    with pytest.raises(TierhouseError, match=f"refreshed up to {LAST}"):
+        choose_day(client, settings, LAST + timedelta(days=1))
+    with pytest.raises(TierhouseError, match="no order was known by 2025-01-01"):
+        choose_day(client, settings, date(2025, 1, 1))
+
+
 def test_what_came_after_the_day_changes_nothing(
     client: Client, settings: Settings, recommended: Recommended, forecasted: Forecasted
 ) -> None:
@@ -189,10 +200,12 @@ def test_what_came_after_the_day_changes_nothing(
         ("customers", "'blocked' AS status, 'elsewhere' AS region_code"),
         ("categories", "'renamed' AS category_name"),
     ):
+        # The name of a replaced column alone would mean the new value.
         client.command(
-            f"INSERT INTO {landing}.{table} SELECT * REPLACE ({changes}, {cutoff} AS updated_at) FROM {landing}.{table} "
-            f"WHERE updated_at < {cutoff}"
+            f"INSERT INTO {landing}.{table} SELECT * REPLACE ({changes}, {cutoff} AS updated_at) FROM {landing}.{table} AS known "
+            f"WHERE known.updated_at < {cutoff}"
         )
+        assert client.command(f"SELECT countIf(updated_at = {cutoff}) FROM {landing}.{table}") > 10
 
     assert recommend_products(client, settings, DAY) == recommended
     assert forecast_sales(client, settings, DAY) == forecasted
@@ -217,3 +230,14 @@ def test_a_history_that_is_too_short_to_judge_by_says_so(client: Client, setting
         ("never_bought", "popularity", "new_places", "history_too_short", None),
         ("not_in_use", "repurchase", "list", "history_too_short", None),
     ]
+
+
+def test_a_day_on_which_nobody_may_order_has_no_rows_and_no_exception(client: Client, settings: Settings) -> None:
+    client.command(
+        "INSERT INTO tierhouse_landing.customers SELECT * REPLACE ('blocked' AS status, "
+        f"toDateTime64('{LAST} 23:59:59', 3, 'Asia/Shanghai') AS updated_at) FROM tierhouse_landing.customers"
+    )
+
+    made = recommend_products(client, settings, LAST)
+
+    assert (made.row_count, made.customer_count) == (0, 0)
