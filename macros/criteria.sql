@@ -21,25 +21,29 @@
     round({{ share }} * (1 - {{ margin }}), 9)
 {%- endmacro %}
 
+{# When a measure reaches a bound that is made harder by `margin`: at least a minimum, at most a largest share. #}
+{% macro at_least(measure, bound, margin) -%} {{ measure }} >= {{ bound }} * (1 + {{ margin }}) {%- endmacro %}
+{% macro at_most(measure, bound, margin) -%} {{ measure }} <= {{ bound }} * (1 - {{ margin }}) {%- endmacro %}
+
 {# Ranks that the measures reach with every threshold made harder by `margin` (easier when negative), as an array:
    frequency, order value, lifetime value, score. The lowest tier takes everyone, whatever its bounds say. #}
 {% macro criterion_ranks(measures, steps, margin) -%}
     [
+        toUInt8(arrayFirstIndex(step -> {{ at_least(measures.orders_per_month, 'step.3', margin) }} or step.1 = length({{ steps }}), {{ steps }})),
         toUInt8(arrayFirstIndex(
-            step -> {{ measures.orders_per_month }} >= {{ harder_minimum('step.3', margin) }} or step.1 = length({{ steps }}), {{ steps }}
+            step -> coalesce({{ at_least(measures.average_order_value, 'step.4', margin) }}, false) or step.1 = length({{ steps }}), {{ steps }}
         )),
-        toUInt8(arrayFirstIndex(
-            step -> coalesce({{ measures.average_order_value }} >= {{ harder_minimum('step.4', margin) }}, false)
-                or step.1 = length({{ steps }}),
-            {{ steps }}
-        )),
-        toUInt8(arrayFirstIndex(
-            step -> {{ measures.lifetime_value_top_share }} <= {{ harder_share('step.5', margin) }} or step.1 = length({{ steps }}), {{ steps }}
-        )),
-        toUInt8(arrayFirstIndex(
-            step -> {{ measures.score_top_share }} <= {{ harder_share('step.6', margin) }} or step.1 = length({{ steps }}), {{ steps }}
-        ))
+        toUInt8(arrayFirstIndex(step -> {{ at_most(measures.lifetime_value_top_share, 'step.5', margin) }} or step.1 = length({{ steps }}), {{ steps }})),
+        toUInt8(arrayFirstIndex(step -> {{ at_most(measures.score_top_share, 'step.6', margin) }} or step.1 = length({{ steps }}), {{ steps }}))
     ]
+{%- endmacro %}
+
+{# One of these ranks where the bounds are known when the statement is written, best tier first: many times faster. `reaches` is
+   at_least or at_most; an unknown measure reaches no bound. #}
+{% macro criterion_rank(reaches, measure, bounds, margin) -%}
+    toUInt8(multiIf(
+        {% for bound in bounds[:-1] -%} {{ reaches(measure, bound, margin) }}, {{ loop.index }}, {% endfor -%} {{ bounds | length }}
+    ))
 {%- endmacro %}
 
 {# The rank under a policy: of the score, or the k-th best of the three criteria, the best tier that at least k of them reach. #}
@@ -47,28 +51,39 @@
     if({{ candidate_rule }} = 'score', {{ ranks }}[4], arraySort(arraySlice({{ ranks }}, 1, 3))[{{ required_criteria }}])
 {%- endmacro %}
 
-{# Why the machine does not decide for a customer as for others. #}
+{# The same of three ranks, where k is known when the statement is written. #}
+{% macro kth_best(a, b, c, k) -%}
+    {%- if k == 1 -%} least({{ a }}, {{ b }}, {{ c }})
+    {%- elif k == 3 -%} greatest({{ a }}, {{ b }}, {{ c }})
+    {%- else -%} greatest(least({{ a }}, {{ b }}), least(greatest({{ a }}, {{ b }}), {{ c }}))
+    {%- endif -%}
+{%- endmacro %}
+
+{# Why the machine does not decide for a customer as for others. `policy` names a relation with a policy's columns, or maps them
+   to expressions. #}
 {% macro standing(status, days_since_last_order, days_since_first_order, policy) -%}
-    cast(
-        multiIf(
-            {{ status }} in ('blocked', 'closed'), 'blocked',
-            {{ days_since_last_order }} > {{ policy }}.lapsed_after_days, 'lapsed',
-            {{ days_since_first_order }} < {{ policy }}.new_customer_days, 'new',
-            'active'
-        ) as Enum8('active' = 0, 'new' = 1, 'lapsed' = 2, 'blocked' = 3)
+    {%- set type = "Enum8('active' = 0, 'new' = 1, 'lapsed' = 2, 'blocked' = 3)" -%}
+    multiIf(
+        {{ status }} in ('blocked', 'closed'), cast('blocked' as {{ type }}),
+        {{ days_since_last_order }} > {{ policy_value(policy, 'lapsed_after_days') }}, cast('lapsed' as {{ type }}),
+        {{ days_since_first_order }} < {{ policy_value(policy, 'new_customer_days') }}, cast('new' as {{ type }}),
+        cast('active' as {{ type }})
     )
 {%- endmacro %}
 
 {# What the machine does instead. #}
 {% macro treatment(standing, policy) -%}
-    cast(
-        multiIf(
-            {{ standing }} = 'blocked', {{ policy }}.blocked_treatment,
-            {{ standing }} = 'lapsed', {{ policy }}.lapsed_treatment,
-            {{ standing }} = 'new', {{ policy }}.new_customer_treatment,
-            'decide'
-        ) as Enum8('decide' = 0, 'follow' = 1, 'protect' = 2, 'lowest' = 3, 'freeze' = 4)
+    {%- set type = "Enum8('decide' = 0, 'follow' = 1, 'protect' = 2, 'lowest' = 3, 'freeze' = 4)" -%}
+    multiIf(
+        {{ standing }} = 'blocked', cast({{ policy_value(policy, 'blocked_treatment') }} as {{ type }}),
+        {{ standing }} = 'lapsed', cast({{ policy_value(policy, 'lapsed_treatment') }} as {{ type }}),
+        {{ standing }} = 'new', cast({{ policy_value(policy, 'new_customer_treatment') }} as {{ type }}),
+        cast('decide' as {{ type }})
     )
+{%- endmacro %}
+
+{% macro policy_value(policy, column) -%}
+    {{ policy[column] if policy is mapping else policy ~ '.' ~ column }}
 {%- endmacro %}
 
 {# Weekdays like '1' or '1,4' as a bit mask, bit 0 = Monday. #}

@@ -25,3 +25,8 @@ def render(macro: str, *arguments: object, **named: object) -> str:
     Arguments are SQL texts, or mappings of names to SQL texts, and must not hold what a user typed.
     """
     return str(getattr(_module(), macro)(*arguments, **named))
+
+
+def macro(name: str) -> Any:
+    """A macro itself, as an argument for one that takes macros."""
+    return getattr(_module(), name)

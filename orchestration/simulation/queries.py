@@ -11,7 +11,8 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from orchestration.macros import render
+from orchestration.macros import macro, render
+from orchestration.simulation.proposal import column_types
 from orchestration.simulation.rules import Rules, literal, relation
 from orchestration.warehouse.settings import Settings
 
@@ -118,7 +119,7 @@ def _base(settings: Settings, days: Sequence[date], where: str, with_potential: 
     """Stored measures of the days; the mart of features is read for what the mart of tiers does not have."""
     marts, chosen = settings.database("marts"), days_list(days)
     history = (
-        "SELECT as_of_date, customer_id, toString(region_code) AS region_code, toString(customer_status) AS customer_status, "
+        "SELECT as_of_date, customer_id, toString(region_code) AS region_code, customer_status, "
         "first_order_date, days_since_last_order, orders_per_month, order_count AS order_count_90d, net_amount_90d, "
         "average_order_value AS average_order_value_90d, lifetime_value, "
         "lifetime_value_top_share AS stored_lifetime_value_top_share, score_top_share AS stored_score_top_share, "
@@ -166,42 +167,47 @@ def _potential_index(rules: Rules) -> str:
 
 
 def _criteria(rules: Rules, where: str, with_scores: bool) -> str:
+    """Ranks that the measures reach. The ladder is written into the statement: no row carries it, which is what makes this fast."""
     row = rules.policy_row
-    band, rule = f"{Decimal(row['criteria_band']):f}", literal(row["candidate_rule"])
+    band = f"{Decimal(row['criteria_band']):f}"
     by_score = row["candidate_rule"] == "score"
-    # A measure that the rule does not look at need not be compared with every step of the ladder.
-    measures = {
-        "orders_per_month": "0" if by_score and not with_scores else "orders_per_month",
-        "average_order_value": "toNullable(0.)" if by_score and not with_scores else "average_order_value_90d",
-        "lifetime_value_top_share": "1." if by_score and not with_scores else "lifetime_value_top_share",
-        "score_top_share": "score_top_share" if by_score or with_scores else "1.",
+    criteria = {
+        "frequency": ("at_least", "orders_per_month", "minimum_orders_per_month"),
+        "order_value": ("at_least", "average_order_value_90d", "minimum_average_order_value"),
+        "lifetime_value": ("at_most", "lifetime_value_top_share", "maximum_lifetime_value_top_share"),
+        "score_tier": ("at_most", "score_top_share", "maximum_score_top_share"),
     }
-    reached = {
-        "reached": render("criterion_ranks", measures, "steps", "0"),
-        "reached_strictly": render("criterion_ranks", measures, "steps", band),
-        "reached_leniently": render("criterion_ranks", measures, "steps", f"(-{band})"),
-    }
-    if Decimal(row["criteria_band"]) == 0:
-        reached["reached_strictly"] = reached["reached_leniently"] = "reached"
-    ranks = {
-        name: render("policy_rank", array, rule, row["required_criteria"])
-        for name, array in zip(("candidate_rank", "strict_rank", "lenient_rank"), reached, strict=True)
-    }
-    return (
-        f"WITH {render('ladder_steps', relation('tier_standards', rules.standards))} AS steps "
-        f"SELECT *, {', '.join(f'{text} AS {name}' for name, text in (reached | ranks).items())}, "
-        f"toUInt8(length(steps)) AS lowest_rank FROM ranked WHERE {where}"
-    )
+    steps = sorted(rules.standards, key=lambda step: int(step["tier_rank"]))
+    columns = []
+    for kind, margin in (("candidate", "0"), ("strict", band), ("lenient", f"(-{band})")):
+        names = {}
+        for name, (reaches, measure, column) in criteria.items():
+            # A measure that the rule does not look at is compared only where its own tier is asked for.
+            if (name == "score_tier") != by_score and not (with_scores and kind == "candidate"):
+                continue
+            names[name] = f"{kind}_{name}_rank"
+            bounds = [f"{Decimal(step[column]):f}" for step in steps]
+            columns.append(f"{render('criterion_rank', macro(reaches), measure, bounds, margin)} AS {names[name]}")
+        three = [names.get(name, "") for name in ("frequency", "order_value", "lifetime_value")]
+        rank = names["score_tier"] if by_score else render("kth_best", *three, int(row["required_criteria"]))
+        columns.append(f"toUInt8({rank}) AS {kind}_rank")
+    return f"SELECT *, {', '.join(columns)}, toUInt8({len(steps)}) AS lowest_rank FROM ranked WHERE {where}"
 
 
 def _machine_inputs(settings: Settings, variant: Variant, days: Sequence[date], with_scores: bool) -> str:
     rules, reuse = variant.rules, variant.reuse
+    types = column_types("tier_policy")
+    policy = {
+        name: f"to{types[name]}({value})" if types[name].startswith("UInt") else literal(value)
+        for name, value in rules.policy_row.items()
+        if name in types
+    }
     standing = render(
         "standing",
         "customer_status",
         "days_since_last_order",
         "dateDiff('day', first_order_date, as_of_date)",
-        "policies",
+        policy,
     )
     cap = "stored_cap_rank" if reuse.caps else _cap_rank(rules)
     override, join = "stored_override_rank", ""
@@ -210,14 +216,14 @@ def _machine_inputs(settings: Settings, variant: Variant, days: Sequence[date], 
         join = f"LEFT JOIN {_overrides(settings, rules, days)} AS overrides USING (as_of_date, customer_id)"
     scores = (
         ", score AS total_score, r_score, f_score, m_score, p_score, score_rank, score_top_share, "
-        "lifetime_value_top_share, lifetime_value, "
-        "reached[1] AS frequency_rank, reached[2] AS order_value_rank, reached[3] AS lifetime_value_rank, "
-        "reached[4] AS score_tier_rank"
+        "lifetime_value_top_share, lifetime_value, candidate_frequency_rank AS frequency_rank, "
+        "candidate_order_value_rank AS order_value_rank, candidate_lifetime_value_rank AS lifetime_value_rank, "
+        "candidate_score_tier_rank AS score_tier_rank"
         if with_scores
         else ""
     )
     fixed = ", ".join(
-        f"policies.{name} AS {name}"
+        f"{policy[name]} AS {name}"
         for name in (
             "confirm_up_decisions",
             "confirm_down_decisions",
@@ -228,10 +234,9 @@ def _machine_inputs(settings: Settings, variant: Variant, days: Sequence[date], 
     )
     return (
         f"SELECT {literal(variant.name)} AS policy, customer_id, as_of_date, candidate_rank, strict_rank, lenient_rank, "
-        f"{standing} AS standing, {render('treatment', 'standing', 'policies')} AS treatment, "
+        f"{standing} AS standing, {render('treatment', 'standing', policy)} AS treatment, "
         f"toUInt8({cap}) AS cap_rank, toUInt8({override}) AS override_rank, lowest_rank, {fixed}, "
-        f"{_weekdays(rules)} AS downgrade_weekdays{scores} "
-        f"FROM criteria {join} CROSS JOIN {relation('tier_policy', rules.policies)} AS policies"
+        f"{_weekdays(rules)} AS downgrade_weekdays{scores} FROM criteria {join}"
     )
 
 
