@@ -54,7 +54,7 @@ def churn(context: dg.AssetExecutionContext, warehouse: Warehouse, refresh_run: 
         metadata={
             "customers": len(result),
             "high": int((result["churn_risk"] == "high").sum()),
-            "method": result["method"].iloc[0],
+            "method": ", ".join(result["method"].unique()),
         }
     )
 

@@ -53,13 +53,13 @@ def _usual(orders: np.ndarray) -> np.ndarray:
     weeks = -(-days // 7)
     padded = np.full((kinds, (weeks + 2 * _WEEKS_AROUND) * 7), np.nan)
     padded[:, 7 * _WEEKS_AROUND : 7 * _WEEKS_AROUND + days] = orders
-    by_weekday = padded.reshape(kinds, -1, 7).swapaxes(1, 2)
+    by_weekday = padded.reshape(kinds, weeks + 2 * _WEEKS_AROUND, 7).swapaxes(1, 2)
     around = np.lib.stride_tricks.sliding_window_view(by_weekday, 2 * _WEEKS_AROUND + 1, axis=2).copy()
     around[..., _WEEKS_AROUND] = np.nan
     usual = np.full(around.shape[:-1], np.nan)
     known = ~np.isnan(around).all(axis=-1)
     usual[known] = np.nanmedian(around[known], axis=-1)
-    return usual.swapaxes(1, 2).reshape(kinds, -1)[:, :days]
+    return usual.swapaxes(1, 2).reshape(kinds, 7 * weeks)[:, :days]
 
 
 def _sum_of_week(values: np.ndarray) -> np.ndarray:

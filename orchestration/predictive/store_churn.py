@@ -199,7 +199,8 @@ def _customers(client: Client, settings: Settings, as_of: date, known_until: dat
     sums = [f"toFloat64(sumIf(net_amount, {window})) AS net_{name}" for name, window in windows.items()]
     counted = {**{name: windows[name] for name in ("90d", "year", "half")}, "recent": recent, "reference": before}
     counts = [f"uniqExactIf(business_date, {window}) AS order_days_{name}" for name, window in counted.items()]
-    return client.query_df(
+    # As Arrow, because an empty data frame would name no columns.
+    rows = client.query_arrow(
         f"""
         SELECT sums.*, ifNull(nullIf(types.business_type, ''), 'unknown') AS business_type,
             ifNull(nullIf(types.customer_status, ''), 'active') AS customer_status
@@ -211,8 +212,10 @@ def _customers(client: Client, settings: Settings, as_of: date, known_until: dat
         ) AS sums
         LEFT JOIN ({_described(settings, known_until)}) AS types ON sums.customer_id = types.customer_id
         ORDER BY customer_id
-        """
+        """,
+        settings={"output_format_arrow_string_as_string": 1},
     )
+    return rows.to_pandas()
 
 
 def _categories(client: Client, settings: Settings, as_of: date, known_until: date) -> pd.DataFrame:

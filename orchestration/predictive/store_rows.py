@@ -18,6 +18,10 @@ def replace_day(
     None become null.
     """
     count = len(result)
+    if not count:
+        # An empty table has no partition to replace one with.
+        client.command(f"ALTER TABLE {table} DROP PARTITION {{as_of:Date}}", parameters={"as_of": as_of})
+        return
     columns = {
         "as_of_date": pa.array([date.fromisoformat(as_of)] * count, pa.date32()),
         "customer_id": pa.array(result["customer_id"].to_numpy(), pa.uint64()),

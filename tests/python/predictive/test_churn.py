@@ -189,6 +189,17 @@ def test_too_little_history_serves_fixed_numbers_and_says_so() -> None:
     assert result["p_no_order_30d"].between(0, 1).all()
 
 
+def test_a_day_without_customers_and_one_with_the_long_gone_alone_are_scored() -> None:
+    history = history_of([np.arange(-900, -800, 3)])
+    table = customers_of(history)
+    nobody = OrderHistory(*(np.array([], dtype=int),) * 2, (), *(np.array([], dtype=int),) * 2, np.array([0]))
+
+    result = churn(history, table, NO_CATEGORIES, AS_OF, None)
+    assert result[["reason_code", "gap_count", "silence_days"]].values.tolist() == [["lapsed", 0, 801]]
+    assert churn(nobody, table.iloc[:0], NO_CATEGORIES, AS_OF, None).empty
+    assert churn_model.fit(nobody, AS_OF) is None
+
+
 def test_the_model_finds_the_customers_who_left_and_its_probabilities_hold() -> None:
     days = crowd(2000, seed=11)
     history = history_of(days)
