@@ -24,7 +24,7 @@ Array = np.ndarray
 PARAMETERS = ("r", "alpha", "a", "b")
 # Nodes of the integral over the probability to stop, fewest and most, and rows that are worked on at a time.
 _FEWEST_NODES, _MOST_NODES = 24, 192
-_CHUNK = 1 << 15
+_CHUNK = 1 << 12
 # Bounds of the logarithms of the parameters: a parameter that reaches one is not told apart from 0 or infinity by the data.
 _BOUND = 14.0
 
@@ -275,8 +275,11 @@ def discounted_orders(model: OrderModel, histories: Histories, horizon: float, r
 
 @lru_cache(maxsize=4096)
 def beta_nodes(a: float, b: float, count: int) -> tuple[Array, Array]:
-    """Nodes in (0, 1) and weights that sum to 1, of the Gauss quadrature of a Beta(a, b) expectation (Golub and Welsch 1969)."""
-    from scipy.linalg import eigh_tridiagonal
+    """Nodes in (0, 1) and weights that sum to 1, of the Gauss quadrature of a Beta(a, b) expectation (Golub and Welsch 1969).
+
+    count: 2 or more.
+    """
+    from scipy.linalg import eigvalsh_tridiagonal
 
     alpha, beta = b - 1.0, a - 1.0
     n = np.arange(count, dtype=np.float64)
@@ -286,11 +289,19 @@ def beta_nodes(a: float, b: float, count: int) -> tuple[Array, Array]:
         side = 4.0 * n * (n + alpha) * (n + beta) * (n + alpha + beta) / (m * m * (m * m - 1.0))
     # Written out where the general form is 0 / 0.
     diagonal[0] = (beta - alpha) / (alpha + beta + 2.0)
-    if count > 1:
-        side[1] = 4.0 * (1.0 + alpha) * (1.0 + beta) / ((2.0 + alpha + beta) ** 2 * (3.0 + alpha + beta))
-    values, vectors = eigh_tridiagonal(diagonal, np.sqrt(side[1:]))
+    side[1] = 4.0 * (1.0 + alpha) * (1.0 + beta) / ((2.0 + alpha + beta) ** 2 * (3.0 + alpha + beta))
+    side = np.sqrt(side[1:])
+    values = eigvalsh_tridiagonal(diagonal, side)
+    # A weight is 1 over the sum of the squared orthonormal polynomials at its node: cheaper than eigenvectors. Where the sum
+    # overflows the weight is 0.
+    before, now, total = np.zeros(count), np.ones(count), np.ones(count)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for j in range(count - 1):
+            before, now = now, ((values - diagonal[j]) * now - (side[j - 1] * before if j else 0.0)) / side[j]
+            total += now * now
+    weight = np.where(np.isfinite(total), 1.0 / total, 0.0)
     # Far in the tail of a Beta near 0 a node may round to 0; its function value there is the limit anyway.
-    return np.clip((1.0 + values) / 2.0, 1e-300, 1.0), vectors[0] ** 2
+    return np.clip((1.0 + values) / 2.0, 1e-300, 1.0), weight / np.sum(weight)
 
 
 def _by_node_count(spread: Array) -> Iterator[tuple[int, Array]]:
@@ -326,15 +337,26 @@ def _expected_power(k: int, s: float, u: Array, v: Array, p: Array) -> Array:
     # A root and its conjugate add up to twice the real part.
     for h in range(k // 2 + 1):
         twice = 1.0 if h == 0 or 2 * h == k else 2.0
-        root = np.exp(2j * np.pi * h / k) if 0 < 2 * h < k else (1.0 if h == 0 else -1.0)
-        share = sum((z * root) ** -rest for rest in range(k)) / k
-        point = z * root
-        base = 1.0 + (1.0 - point)[None, :] * v[:, None]
+        cosine, sine = float(np.cos(2 * np.pi * h / k)), float(np.sin(2 * np.pi * h / k))
+        # |base| is at least 1 + (1 - max(cosine, 0)) v: rows in which its power is nothing beside 1 are left out.
+        rows = np.flatnonzero(s * np.log1p((1.0 - max(cosine, 0.0)) * v) < 40.0) if h else np.arange(len(u))
+        ahead = v[rows, None]
+        if h == 0 or 2 * h == k:
+            point = z * cosine
+            base = 1.0 + (1.0 - point)[None, :] * ahead
+            power = np.exp(-s * np.log(base))
+        else:
+            point = z * (cosine + 1j * sine)
+            real, imaginary = 1.0 + (1.0 - z * cosine)[None, :] * ahead, -(z * sine)[None, :] * ahead
+            size = np.exp(-0.5 * s * np.log(real * real + imaginary * imaginary))
+            angle = -s * np.arctan2(imaginary, real)
+            base, power = real + 1j * imaginary, size * (np.cos(angle) + 1j * np.sin(angle))
+        share = sum(point**-rest for rest in range(k)) / k
         step = point[None, :] / base
-        poly = np.zeros_like(step) + coefficients[-1][:, None]
+        poly = np.zeros_like(step) + coefficients[-1][rows, None]
         for coefficient in coefficients[-2::-1]:
-            poly = poly * step + coefficient[:, None]
-        total += twice * np.real(share[None, :] * poly * np.exp(-s * np.log(base)))
+            poly = poly * step + coefficient[rows, None]
+        total[rows] += twice * np.real(share[None, :] * poly * power)
     return total / norm[:, None]
 
 
