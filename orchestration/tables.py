@@ -42,7 +42,7 @@ def tier_table(client: Client, settings: Settings, as_of: date) -> str:
         """,
         parameters={"as_of": as_of},
     ).result_rows
-    table = _table("tier", "customers", "share", "net sales 90 d", "of sales", "of margin", "upgraded", "downgraded")
+    table = _table("tier", "customers", "share", "net sales 90 d", "of sales", "of margin", "up", "down")
     for label, count, share, net, net_share, margin_share, up, down in rows:
         table.add_row(
             label or "-",
@@ -118,7 +118,7 @@ def _percent(share: float | None) -> str:
 
 def _table(first: str, *others: str) -> Table:
     table = Table(box=SIMPLE_HEAD, title_justify="left")
-    table.add_column(first)
+    table.add_column(first, no_wrap=True)
     for name in others:
         table.add_column(name, justify="right", no_wrap=True)
     return table

@@ -40,23 +40,26 @@ def connect(settings: Settings, **kwargs) -> Client:
 
     Requests run without a server session unless `session_id` is given, so that one client serves several threads.
     Raises TierhouseError when the warehouse is not reachable or refuses the password."""
-    settings = ensure_running(settings)
-    return _connect(settings, **kwargs)
+    return _connect(_located(settings), **kwargs)
 
 
 def ensure_running(settings: Settings) -> Settings:
     """The same settings with the host and port really in use; starts the embedded server when none answers.
 
     Raises TierhouseError for an unreachable server, a wrong password or a port that something else holds."""
+    found = _located(settings)
+    _connect(found).close()
+    return found
+
+
+def _located(settings: Settings) -> Settings:
+    """The same settings with the host and port of the embedded server, which is started where none answers."""
     if settings.target != "embedded":
-        _connect(settings).close()
         return settings
     server = running_server(settings.home)
     if server is None:
         server = _start_embedded(settings)
-    found = replace(settings, host=server.host, port=server.port)
-    _connect(found).close()
-    return found
+    return replace(settings, host=server.host, port=server.port)
 
 
 def running_server(home: Path) -> RunningServer | None:
