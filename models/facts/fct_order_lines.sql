@@ -8,7 +8,6 @@
     pre_hook='{{ delete_orders_in_work() }}',
     partition_by='toYYYYMM(business_date)',
     order_by='(order_id, line_no, known_from)',
-    query_settings={'optimize_aggregation_in_order': 1},
 ) }}
 
 {% set columns = [

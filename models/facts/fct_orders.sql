@@ -21,15 +21,11 @@
     'cost_known_gross_amount', 'refund_amount',
 ] %}
 {% set changed = orders_in_work(columns) %}
-
 {% set entangled_orders = orders_with(['has_header_versions', 'has_line_versions', 'has_refunds']) %}
+{% set refunded_orders = orders_with(['has_refunds']) %}
 
-with lines as (
-    select * from {{ ref('fct_order_lines') }} where order_id in {{ entangled_orders }}
-),
-
--- Lines of one order and period carry the same header.
-line_sums as (
+with line_sums as (
+    -- Lines of one order and period carry the same header.
     select
         order_id,
         lines.known_from as known_from,
@@ -38,12 +34,13 @@ line_sums as (
         any(lines.{{ column }}) as {{ column }},
         {% endfor -%}
         {{ line_measures() }}
-    from lines
+    from {{ ref('fct_order_lines') }} as lines
+    where order_id in {{ entangled_orders }}
     group by order_id, known_from, known_to
 ),
 
 refund_periods as (
-    select * from {{ with_known_period(ref('stg_refunds'), ['refund_id'], 'order_id in ' ~ entangled_orders) }} where is_deleted = 0
+    select * from {{ with_known_period(ref('stg_refunds'), ['refund_id'], 'order_id in ' ~ refunded_orders) }} where is_deleted = 0
 ),
 
 refunded_costs as (
@@ -55,10 +52,10 @@ refunded_costs as (
         least(refund_periods.known_to, lines.known_to) as known_to,
         assumeNotNull(refund_periods.refunded_quantity) * assumeNotNull(lines.unit_cost) as refunded_cost_amount
     from refund_periods
-    inner join lines
+    inner join {{ ref('fct_order_lines') }} as lines
         on refund_periods.order_id = lines.order_id and assumeNotNull(refund_periods.line_no) = lines.line_no
     where refund_periods.line_no is not null and refund_periods.refunded_quantity is not null
-        and lines.is_valid = 1 and lines.is_cost_known = 1
+        and lines.is_valid = 1 and lines.is_cost_known = 1 and lines.order_id in {{ refunded_orders }}
         and greatest(refund_periods.known_from, lines.known_from) < least(refund_periods.known_to, lines.known_to)
 ),
 
