@@ -18,6 +18,7 @@ from pathlib import Path
 import clickhouse_connect
 import pandas as pd
 import pytest
+from explain.changes_in_life import assert_cards_agree, assert_stated_changes_come_true
 from reference.compare import differences, rank_differences
 from reference.configuration import Configuration
 from reference.histories import random_history
@@ -177,7 +178,7 @@ def assert_latest_marts_agree(warehouse: Warehouse, reference: Snapshot, as_of: 
     assert not found, "\n".join([f"{as_of}: {len(found)} differences", *found])
 
 
-def test_a_hand_made_history_agrees_before_and_after_its_late_corrections(open_warehouse):
+def test_a_hand_made_history_agrees_before_and_after_its_late_corrections(open_warehouse, tmp_path):
     warehouse, folder = open_warehouse(), SAMPLES / "small_distributor"
     tables = read_folder(folder)
     warehouse.tierhouse("land", str(folder))
@@ -187,6 +188,9 @@ def test_a_hand_made_history_agrees_before_and_after_its_late_corrections(open_w
     in_june = compute_snapshot(tables, june)
     assert_marts_agree(warehouse, in_june, june)
     assert_latest_marts_agree(warehouse, compute_snapshot(tables, july, previous=in_june), july)
+    # The same history serves the reason cards, which cost a third refresh only.
+    assert_cards_agree(warehouse.mart, warehouse.tierhouse)
+    assert_stated_changes_come_true(warehouse.mart, warehouse.tierhouse, tmp_path / "changes")
 
 
 def split_delivery(tables: dict[str, pd.DataFrame], day: pd.Timestamp) -> list[dict[str, pd.DataFrame]]:
