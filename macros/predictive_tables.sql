@@ -168,4 +168,59 @@
         acceptance_method LowCardinality(String),
         potential_index_v2 Nullable(Float64)
     ) engine = " ~ engine ~ " partition by as_of_date order by customer_id") %}
+    {# One row per evaluation, model and metric: the model beside the best baseline. evaluated_on: the first as-of date for which it counts. #}
+    {% do run_query("create table if not exists " ~ database ~ ".model_evaluation" ~ on_cluster ~ " (
+        evaluated_on Date,
+        known_until Date,
+        model LowCardinality(String),
+        metric LowCardinality(String),
+        value Nullable(Float64),
+        low Nullable(Float64),
+        high Nullable(Float64),
+        baseline LowCardinality(String),
+        baseline_value Nullable(Float64),
+        gain Nullable(Float64),
+        gain_low Nullable(Float64),
+        gain_high Nullable(Float64),
+        comparison LowCardinality(String),
+        is_deciding UInt8,
+        verdict LowCardinality(String),
+        served_model LowCardinality(String),
+        horizon_days UInt16,
+        origin_count UInt8,
+        origins Array(Date),
+        customer_count UInt32,
+        baseline_values Map(String, Float64),
+        reason String,
+        verdict_text String,
+        verdict_text_zh String
+    ) engine = " ~ engine ~ " partition by evaluated_on order by (model, metric)") %}
+    {# One row per reviewed day, tier and criterion: where the standards cut, and what would restore the quotas. #}
+    {% do run_query("create table if not exists " ~ database ~ ".threshold_review" ~ on_cluster ~ " (
+        as_of_date Date,
+        policy LowCardinality(String),
+        tier LowCardinality(String),
+        tier_rank UInt8,
+        criterion LowCardinality(String),
+        threshold Float64,
+        reaching_share Float64,
+        proposed_threshold Float64,
+        proposed_reaching_share Float64,
+        quota_share Float64,
+        customer_count UInt32,
+        customer_share Float64,
+        candidate_share Float64,
+        proposed_candidate_share Float64,
+        simulated_customer_count UInt32,
+        simulated_in_count UInt32,
+        simulated_out_count UInt32,
+        week_count UInt16,
+        past_customer_count Nullable(UInt32),
+        past_simulated_customer_count Nullable(UInt32),
+        weekly_change_rate Nullable(Float64),
+        simulated_weekly_change_rate Nullable(Float64),
+        verdict LowCardinality(String),
+        proposed_seed_row String,
+        note String
+    ) engine = " ~ engine ~ " partition by as_of_date order by (tier_rank, criterion)") %}
 {% endmacro %}

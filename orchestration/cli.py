@@ -155,6 +155,36 @@ def predict(as_of: date | None) -> None:
 
 
 @main.command()
+@click.option("--as-of", type=DAY, help="Last day whose knowledge counts. Default: the last refreshed month end.")
+def evaluate(as_of: date | None) -> None:
+    """Judge every model against what is simple. Only who beats the best baseline by more than its interval serves."""
+    from orchestration import evaluate as evaluating
+    from orchestration.tables import evaluation_table
+    from orchestration.warehouse.client import connect, ensure_running
+
+    started = time.monotonic()
+    day = evaluating.evaluate(as_of)
+    settings = ensure_running(Settings.from_environment())
+    click.echo(evaluation_table(connect(settings, autogenerate_session_id=False), settings, day))
+    click.echo(f"{day}  evaluated in {time.monotonic() - started:.1f} s; counts for as-of dates after it")
+
+
+@main.command()
+@click.option("--as-of", type=DAY, help="The stored day to review. Default: the latest.")
+def review(as_of: date | None) -> None:
+    """Where the standards now cut, and which thresholds would restore the quotas. A proposal: nothing is changed."""
+    from orchestration import review as reviewing
+    from orchestration.tables import review_table
+    from orchestration.warehouse.client import connect, ensure_running
+
+    started = time.monotonic()
+    day = reviewing.review(as_of)
+    settings = ensure_running(Settings.from_environment())
+    click.echo(review_table(connect(settings, autogenerate_session_id=False), settings, day))
+    click.echo(f"{day}  reviewed in {time.monotonic() - started:.1f} s; nothing is changed")
+
+
+@main.command()
 def replay() -> None:
     """Decide all stored days again from their stored inputs, and compare: proof that every tier follows from them."""
     from orchestration.replay import replay as replaying

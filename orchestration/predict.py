@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import logging
-import os
 from datetime import date
 
-from orchestration import progress
-from orchestration.errors import TierhouseError
-from orchestration.failures import first_failure
+from orchestration.job import run_job
 from orchestration.predictions import choose_day
-from orchestration.project import dbt_environment, ensure_manifest
-from orchestration.refresh import dagster_instance
 from orchestration.warehouse.client import connect, ensure_running
 from orchestration.warehouse.settings import Settings
 
@@ -23,24 +17,5 @@ def predict(as_of: date | None = None) -> date:
     """
     settings = ensure_running(Settings.from_environment())
     day = choose_day(connect(settings, autogenerate_session_id=False), settings, as_of)
-    os.environ.update(dbt_environment(settings))
-    ensure_manifest(settings)
-    instance = dagster_instance(settings)
-    logging.getLogger("dagster").setLevel(logging.CRITICAL)
-    from orchestration.definitions import defs
-
-    result = (
-        defs()
-        .resolve_job_def("weekly_predictions")
-        .execute_in_process(
-            partition_key=day.isoformat(),
-            instance=instance,
-            raise_on_error=False,
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-        )
-    )
-    progress.finish()
-    if not result.success:
-        reason = first_failure(result.all_events) or "no reason given; see `dagster dev`"
-        raise TierhouseError(f"predictions of {day} failed, what was predicted before stays: {reason}")
+    run_job(settings, "weekly_predictions", day, f"predictions of {day} failed, what was predicted before stays")
     return day

@@ -112,6 +112,89 @@ def forecast_table(client: Client, settings: Settings, day: date) -> str:
     return _text(table)
 
 
+def evaluation_table(client: Client, settings: Settings, day: date) -> str:
+    """Every model of the evaluation that knew the world up to `day` beside the best baseline, and the verdicts in words."""
+    rows = client.query(
+        f"""
+        SELECT model, metric, value, baseline, baseline_value, gain_low, gain_high, is_deciding, verdict_text
+        FROM {settings.database("predictive")}.model_evaluation
+        WHERE known_until = {{day:Date}} AND (is_deciding OR metric IN ('capture_10', 'spearman', 'log_loss'))
+        ORDER BY model, is_deciding DESC, metric
+        """,
+        parameters={"day": day},
+    ).result_rows
+    table = _table("model", "metric", "value", "best baseline", "its value", "gain, 95 %")
+    for model, metric, value, baseline, baseline_value, low, high, is_deciding, _ in rows:
+        table.add_row(
+            model if is_deciding else "",
+            f"{metric.replace('_', ' ')}{' *' if is_deciding else ''}",
+            _number(value),
+            baseline.replace("_", " ") or "-",
+            _number(baseline_value),
+            "-" if low is None else f"{low:+.3f} … {high:+.3f}",
+        )
+    for column in table.columns:
+        column.no_wrap = True
+    table.title = f"Models up to {day}; * decides"
+    verdicts = [row[8] for row in rows if row[7]]
+    return "\n".join([_text(table), *verdicts])
+
+
+def review_table(client: Client, settings: Settings, day: date) -> str:
+    """Where the standards cut on `day`, what would restore the quotas, who would move, and the seed rows of the proposal."""
+    table = f"{settings.database('predictive')}.threshold_review"
+    rows = client.query(
+        f"SELECT tier, criterion, threshold, reaching_share, proposed_threshold, proposed_reaching_share, verdict FROM {table} "
+        "WHERE as_of_date = {day:Date} ORDER BY tier_rank, indexOf(['orders_per_month', 'average_order_value', "
+        "'lifetime_value_top_share', 'score_top_share'], criterion)",
+        parameters={"day": day},
+    ).result_rows
+    bounds = _table("tier", "criterion", "threshold", "share reaching it", "proposed", "share then")
+    for place, (tier, criterion, threshold, share, proposed, then, _) in enumerate(rows):
+        bounds.add_row(
+            tier if place % 4 == 0 else "",
+            criterion.replace("_", " "),
+            *(f"{threshold:g}", _percent(share), f"{proposed:g}", _percent(then)),
+        )
+    bounds.title = f"Where the standards cut on {day}"
+    tiers = client.query(
+        f"SELECT tier, any(quota_share), any(customer_share), any(candidate_share), any(proposed_candidate_share), "
+        "any(customer_count), any(simulated_customer_count), any(past_customer_count), any(past_simulated_customer_count), "
+        f"any(verdict), any(proposed_seed_row), any(week_count) FROM {table} WHERE as_of_date = {{day:Date}} "
+        "GROUP BY tier ORDER BY any(tier_rank)",
+        parameters={"day": day},
+    ).result_rows
+    weeks = tiers[0][11] if tiers else 0
+    shares = _table(
+        "tier and better",
+        "quota",
+        "in force",
+        "reach it",
+        "proposed",
+        "in tier",
+        "that morning",
+        f"{weeks} weeks",
+        "then",
+        "verdict",
+    )
+    for tier, quota, held, reach, then, count, simulated, past, past_then, verdict, _, _ in tiers:
+        shares.add_row(
+            tier,
+            *(_percent(share) for share in (quota, held, reach, then)),
+            *("-" if number is None else f"{number:,}" for number in (count, simulated, past, past_then)),
+            verdict.replace("_", " "),
+        )
+    lines = [_text(bounds), _text(shares)]
+    seed_rows = [row[10] for row in tiers if row[10]]
+    if seed_rows:
+        lines += ["To publish it, add to seeds/tier_standards.csv:", *seed_rows]
+    return "\n".join(lines)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
 def _percent(share: float | None) -> str:
     return "-" if share is None else f"{100 * share:.1f} %"
 

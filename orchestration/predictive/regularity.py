@@ -74,7 +74,7 @@ def choose_order_model(
     once can be gone, then the winner's kind with k = 2 to `largest_k`. At most `most` customers are tried, chosen by a hash of
     the id.
     """
-    chosen = np.argsort(_hash(customer_id), kind="stable")[:most]
+    chosen = np.argsort(scattered(customer_id), kind="stable")[:most]
     histories, place = group_histories(x[chosen], t_x[chosen], T[chosen])
     actual = np.asarray(seen, dtype=np.float64)[chosen]
     trials: list[Trial] = []
@@ -121,7 +121,7 @@ def _mean(values: Array) -> float:
     return float(np.sum(np.sort(values))) / len(values)
 
 
-def _hash(customer_id: Array) -> Array:
+def scattered(customer_id: Array) -> Array:
     """The ids in an order that means nothing (splitmix64)."""
     value = np.asarray(customer_id).astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
     value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -79,7 +79,7 @@ def refresh_churn(client: Client, settings: Settings, as_of: str, known_until: s
 
 def fit_churn(client: Client, settings: Settings, trained_until: date) -> Artifact | None:
     """The model of a training day, from what was known at its end; None where that is too little."""
-    history = _history(client, settings, trained_until, trained_until, churn_model.TRAINING_DAYS, is_training=True)
+    history = read_history(client, settings, trained_until, trained_until, churn_model.TRAINING_DAYS, is_training=True)
     parameters = churn_model.fit(history, _number(trained_until)) if len(history.customer_id) else None
     if parameters is None:
         return None
@@ -97,7 +97,7 @@ def read_churn_inputs(
     client: Client, settings: Settings, as_of: date, known_until: date
 ) -> tuple[OrderHistory, pd.DataFrame, pd.DataFrame]:
     """Order days of two years, one row of sums per scored customer, and categories bought before but not lately."""
-    history = _history(client, settings, as_of, known_until, HISTORY_DAYS)
+    history = read_history(client, settings, as_of, known_until, HISTORY_DAYS)
     table, names = _customers(client, settings, as_of, known_until), list(history.type_names)
     customers = table.assign(business_type=pd.Categorical(table["business_type"], names).codes.astype(np.int64))
     # A type whose customers are all silent for two years has no order day: it follows all.
@@ -149,9 +149,10 @@ def _described(settings: Settings, known_until: date) -> str:
     )
 
 
-def _history(
+def read_history(
     client: Client, settings: Settings, as_of: date, known_until: date, days: int, is_training: bool = False
 ) -> OrderHistory:
+    """Order days of the last `days` days up to `as_of`, as known at the end of `known_until`; for training of a sample of customers."""
     orders = _orders(settings, as_of, known_until)
     chosen = ""
     if is_training:

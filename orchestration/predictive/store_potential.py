@@ -83,7 +83,7 @@ def refresh_potential_parts(
         client, settings, MODEL, CODE_VERSION, trained_until, lambda: fit_potential(client, settings, trained_until)
     )
     knows = date.fromisoformat(known_until) if known_until else day
-    blocks = _blocks(client, settings, day, knows)
+    blocks = read_blocks(client, settings, day, knows)
     result = potential_parts(features, spend, blocks, weights, artifact.parameters if artifact else None)
     version = artifact.version if artifact else f"unfitted-{CODE_VERSION}"
     replace_day(client, f"{settings.database('predictive')}.potential_parts", as_of, version, result, _TYPES)
@@ -92,13 +92,13 @@ def refresh_potential_parts(
 
 def fit_potential(client: Client, settings: Settings, trained_until: date) -> Artifact | None:
     """Size bands, trees and prior of a training day, from what was known at its end; None where none of them can be fitted."""
-    now = _blocks(client, settings, trained_until, trained_until)
+    now = read_blocks(client, settings, trained_until, trained_until)
     if not len(now.customer_id):
         return None
     bands = fit_bands(now.business_type, annual_spend(now))
     offered, tried = _launches(client, settings, trained_until)
     prior = acceptance.fit_prior(offered, tried)
-    examples = _examples(client, settings, trained_until)
+    examples = read_examples(client, settings, trained_until)
     forecast = spend_forecast.fit(examples)
     if bands is None and prior is None and forecast is None:
         return None
@@ -112,12 +112,12 @@ def fit_potential(client: Client, settings: Settings, trained_until: date) -> Ar
     )
 
 
-def _examples(client: Client, settings: Settings, trained_until: date) -> list[tuple[SpendBlocks, np.ndarray]]:
+def read_examples(client: Client, settings: Settings, trained_until: date) -> list[tuple[SpendBlocks, np.ndarray]]:
     """Spend as it was known 90 and 180 days before the training day, and what followed, as it was known at the training day."""
     examples = []
     for offset in spend_forecast.ORIGIN_OFFSETS:
         origin = trained_until - timedelta(days=offset)
-        spend = _blocks(client, settings, origin, origin, sampled=True)
+        spend = read_blocks(client, settings, origin, origin, sampled=True)
         rows = client.query_arrow(
             f"SELECT customer_id, toFloat64(sum(net_amount)) AS net FROM {settings.database('facts')}.fct_orders "
             f"WHERE {known(settings, trained_until)} AND is_valid = 1 AND business_date > {until(origin)} "
@@ -128,7 +128,9 @@ def _examples(client: Client, settings: Settings, trained_until: date) -> list[t
     return examples
 
 
-def _blocks(client: Client, settings: Settings, as_of: date, known_until: date, sampled: bool = False) -> SpendBlocks:
+def read_blocks(
+    client: Client, settings: Settings, as_of: date, known_until: date, sampled: bool = False
+) -> SpendBlocks:
     """Four-week blocks of the customers with a valid order in the 364 days that end on `as_of`."""
     orders = (
         f"FROM {settings.database('facts')}.fct_orders WHERE {known(settings, known_until)} AND is_valid = 1 "

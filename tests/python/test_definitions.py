@@ -83,3 +83,14 @@ def test_predictions_run_on_mondays_in_a_job_of_their_own(definitions: dg.Defini
     daily = {node.name for node in definitions.resolve_job_def("daily_refresh").graph.nodes}
     assert {"predictive__product_recommendations", "predictive__sales_forecast"} <= weekly
     assert not weekly & daily
+
+
+def test_models_are_judged_monthly_and_thresholds_quarterly_in_jobs_of_their_own(definitions: dg.Definitions) -> None:
+    judged = definitions.resolve_schedule_def("evaluation_on_the_first")
+    reviewed = definitions.resolve_schedule_def("review_on_the_first_of_a_quarter")
+    assert (judged.cron_schedule, judged.execution_timezone) == ("0 9 1 * *", "Asia/Shanghai")
+    assert (reviewed.cron_schedule, reviewed.execution_timezone) == ("0 10 1 1,4,7,10 *", "Asia/Shanghai")
+    daily = {node.name for node in definitions.resolve_job_def("daily_refresh").graph.nodes}
+    for job, asset in (("monthly_evaluation", "model_evaluation"), ("quarterly_review", "threshold_review")):
+        names = {node.name for node in definitions.resolve_job_def(job).graph.nodes}
+        assert names == {f"predictive__{asset}"} and not names & daily

@@ -1,0 +1,52 @@
+"""Monthly evaluation of the models and quarterly review of the thresholds: Python assets, each in a job of its own."""
+
+from datetime import date
+
+import dagster as dg
+
+from orchestration.defs.partitions import daily
+from orchestration.defs.resources import Warehouse
+from orchestration.evaluations import choose_day, evaluate_models
+from orchestration.lock import writer_lock
+from orchestration.reviews import day_to_review, review_thresholds
+
+
+@dg.asset(
+    key=["predictive", "model_evaluation"],
+    group_name="predictive",
+    tags={"runs": "monthly_evaluation"},
+    description="One row per evaluation, model and metric: the model beside the best baseline, and what serves from then on.",
+    deps=[["facts", "fct_orders"]],
+    partitions_def=daily(),
+    kinds={"python"},
+    backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=1),
+)
+def model_evaluation(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
+    settings, client = warehouse.settings(), warehouse.client()
+    asked = date.fromisoformat(context.partition_key)
+    with writer_lock(settings, f"tierhouse evaluate --as-of {asked}"):
+        made = evaluate_models(client, settings, choose_day(client, settings, asked))
+    return dg.MaterializeResult(
+        metadata={"evaluated_on": str(made.evaluated_on)}
+        | {one.question.model: f"{one.verdict}, {one.served_model or 'nothing'} serves" for one in made.evaluations}
+    )
+
+
+@dg.asset(
+    key=["predictive", "threshold_review"],
+    group_name="predictive",
+    tags={"runs": "quarterly_review"},
+    description="One row per reviewed day, tier and criterion: where the standards cut, and what would restore the quotas.",
+    deps=[["marts", "customer_tier_history"]],
+    partitions_def=daily(),
+    kinds={"python"},
+    backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=1),
+)
+def threshold_review(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
+    settings, client = warehouse.settings(), warehouse.client()
+    asked = date.fromisoformat(context.partition_key)
+    with writer_lock(settings, f"tierhouse review --as-of {asked}"):
+        made = review_thresholds(client, settings, day_to_review(client, settings, asked))
+    return dg.MaterializeResult(
+        metadata={"policy": made.policy} | {one.standard.tier: one.verdict for one in made.reviews}
+    )

@@ -1,0 +1,38 @@
+"""A job of Dagster run in this process by a command, with one clear end."""
+
+from __future__ import annotations
+
+import logging
+import os
+from datetime import date
+
+from orchestration import progress
+from orchestration.errors import TierhouseError
+from orchestration.failures import first_failure
+from orchestration.project import dbt_environment, ensure_manifest
+from orchestration.refresh import dagster_instance
+from orchestration.warehouse.settings import Settings
+
+
+def run_job(settings: Settings, name: str, day: date, failed: str) -> None:
+    """Run the job for a day. Raises TierhouseError, `failed` and the reason in one line, when it does not succeed."""
+    os.environ.update(dbt_environment(settings))
+    ensure_manifest(settings)
+    instance = dagster_instance(settings)
+    logging.getLogger("dagster").setLevel(logging.CRITICAL)
+    from orchestration.definitions import defs
+
+    result = (
+        defs()
+        .resolve_job_def(name)
+        .execute_in_process(
+            partition_key=day.isoformat(),
+            instance=instance,
+            raise_on_error=False,
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        )
+    )
+    progress.finish()
+    if not result.success:
+        reason = first_failure(result.all_events) or "no reason given; see `dagster dev`"
+        raise TierhouseError(f"{failed}: {reason}")

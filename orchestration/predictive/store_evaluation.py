@@ -1,0 +1,205 @@
+"""Reading customers at a cut day with what came after it, summed up in the engine, and writing verdicts and promotions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from clickhouse_connect.driver.client import Client
+
+from orchestration.macros import render
+from orchestration.predictive.cutoff import known, until
+from orchestration.predictive.evaluation import Evaluation
+from orchestration.predictive.evaluation_text import in_words
+from orchestration.warehouse.settings import Settings
+
+# A cut day is judged by at most about this many customers, chosen by the hash of their id.
+JUDGED_CUSTOMERS = 20_000
+_FORMULAS = ("ratio_to_max", "midrank")
+_MODEL_COLUMNS = "scoring_model String, normalisation String, monetary_input String, recency_form String, recency_half_life_days Float64"
+_TYPES: dict[str, pa.DataType] = {
+    "model": pa.string(),
+    "metric": pa.string(),
+    "value": pa.float64(),
+    "low": pa.float64(),
+    "high": pa.float64(),
+    "baseline": pa.string(),
+    "baseline_value": pa.float64(),
+    "gain": pa.float64(),
+    "gain_low": pa.float64(),
+    "gain_high": pa.float64(),
+    "comparison": pa.string(),
+    "is_deciding": pa.uint8(),
+    "verdict": pa.string(),
+    "served_model": pa.string(),
+    "horizon_days": pa.uint16(),
+    "origin_count": pa.uint8(),
+    "customer_count": pa.uint32(),
+    "baseline_values": pa.map_(pa.string(), pa.float64()),
+    "reason": pa.string(),
+    "verdict_text": pa.string(),
+    "verdict_text_zh": pa.string(),
+}
+
+
+def first_order_day(client: Client, settings: Settings, day: date) -> date | None:
+    """First business date with a valid order, as known at the end of `day`; None without one."""
+    first, count = client.query(f"SELECT min(business_date), count() {_orders(settings, day, day)}").result_rows[0]
+    return first if count else None
+
+
+def read_customers(client: Client, settings: Settings, cut: date, horizon_days: int, known_until: date) -> pd.DataFrame:
+    """Customers with a valid order up to `cut` as it was known then, with scores of simple formulas, and what followed.
+
+    What followed lies in the `horizon_days` after the cut and is taken as known at the end of `known_until`: margin_after
+    (as the lifetime value counts margin), net_amount_after, order_count_after. By customer_id; at most about JUDGED_CUSTOMERS.
+    The formulas compare all customers, whatever the sample; the potential part is left out and its weight shared out.
+    """
+    count = client.query(f"SELECT uniqExact(customer_id) {_orders(settings, cut, cut)}").result_rows[0][0]
+    sample = max(1, -(-count // JUDGED_CUSTOMERS))
+    after = f"business_date > {until(cut)} AND business_date <= {until(cut)} + {horizon_days}"
+    recent = f"business_date > {until(cut)} - 90"
+    formulas = ", ".join(f"('{name}', '{name}', 'average_order_value', 'inverse', 30.)" for name in _FORMULAS)
+    weights = f"{settings.database('seeds')}.score_weights"
+    statement = f"""
+        WITH sums AS (
+            SELECT customer_id, toUInt32({until(cut)} - max(business_date)) AS days_since_last_order,
+                toFloat64(sum(net_amount)) AS net_amount_to_date, {_value("true")} AS value_to_date, {_value(recent)} AS value_90d,
+                toUInt32(countIf({recent})) AS order_count_90d,
+                toUInt32(countIf(business_date > {until(cut)} - 365)) AS order_count_365d,
+                sumIf(net_amount, {recent}) AS net_amount_90d, sumIf(tier_discount_amount, {recent}) AS discount_90d,
+                {render("money_per", "net_amount_90d + discount_90d", "order_count_90d")} AS average_order_value_90d
+            {_orders(settings, cut, cut)} GROUP BY customer_id
+        ),
+        followed AS (
+            SELECT customer_id, {_value("true")} AS margin_after, toFloat64(sum(net_amount)) AS net_amount_after,
+                toUInt32(count()) AS order_count_after
+            {_orders(settings, known_until, known_until)} AND {after} GROUP BY customer_id
+        ),
+        models AS (
+            SELECT * FROM values('{_MODEL_COLUMNS}', {formulas})
+        ),
+        weights AS (
+            SELECT {", ".join(f"sumIf(weight, component = '{name}') AS {name}_weight" for name in "rfmp")} FROM {weights}
+            WHERE valid_from = (SELECT max(valid_from) FROM {weights} WHERE valid_from <= {until(cut)})
+        ),
+        inputs AS (
+            SELECT features.customer_id AS customer_id, models.scoring_model AS scoring_model,
+                models.normalisation AS normalisation, {render("score_inputs", "features", "models")},
+                CAST(NULL AS Nullable(Float64)) AS potential
+            FROM sums AS features CROSS JOIN models
+        ),
+        components AS (SELECT customer_id, scoring_model, {render("score_components", "scoring_model")} FROM inputs),
+        scored AS (
+            SELECT components.customer_id AS customer_id, components.scoring_model AS scoring_model,
+                {render("score_contributions", "weights")}
+            FROM components CROSS JOIN weights
+        ),
+        formulas AS (
+            SELECT customer_id, {", ".join(f"sumIf(total_score, scoring_model = '{name}') AS {name}_score" for name in _FORMULAS)}
+            FROM scored GROUP BY customer_id
+        )
+        SELECT sums.customer_id AS customer_id, days_since_last_order, net_amount_to_date, value_to_date, value_90d,
+            order_count_365d, toFloat64(net_amount_90d) AS net_amount_90d, ratio_to_max_score, midrank_score,
+            margin_after, net_amount_after, order_count_after
+        FROM sums
+        INNER JOIN formulas ON sums.customer_id = formulas.customer_id
+        LEFT JOIN followed ON sums.customer_id = followed.customer_id
+        WHERE cityHash64(sums.customer_id) % {sample} = 0
+        ORDER BY customer_id
+    """
+    return client.query_arrow(statement, settings={"join_use_nulls": 0}).to_pandas()
+
+
+def write_evaluations(
+    client: Client, settings: Settings, evaluated_on: date, known_until: date, evaluations: Sequence[Evaluation]
+) -> None:
+    """Replace the rows of `evaluated_on` in `<prefix>_predictive.model_evaluation`, then its promotions.
+
+    A run that dies in between leaves what served before. For who holds the writer lock.
+    """
+    table = f"{settings.database('predictive')}.model_evaluation"
+    incoming, frames = f"{table}_incoming", [_rows(evaluation) for evaluation in evaluations]
+    rows = pd.concat(frames, ignore_index=True)
+    columns = {
+        "evaluated_on": pa.array([evaluated_on] * len(rows), pa.date32()),
+        "known_until": pa.array([known_until] * len(rows), pa.date32()),
+        "origins": pa.array(
+            [list(one.origin_days) for one, frame in zip(evaluations, frames, strict=True) for _ in range(len(frame))],
+            pa.list_(pa.date32()),
+        ),
+    }
+    for name, kind in _TYPES.items():
+        if name == "baseline_values":
+            columns[name] = pa.array([sorted(values.items()) for values in rows[name]], kind)
+        else:
+            columns[name] = pa.array(rows[name], from_pandas=True).cast(kind)
+    client.command(f"DROP TABLE IF EXISTS {incoming}")
+    client.command(f"CREATE TABLE {incoming} AS {table}")
+    client.insert_arrow(incoming, pa.table(columns))
+    client.command(
+        f"ALTER TABLE {table} REPLACE PARTITION {{day:Date}} FROM {incoming}", parameters={"day": evaluated_on}
+    )
+    client.command(f"DROP TABLE {incoming}")
+    promotions = f"{settings.database('predictive')}.promotions"
+    models = [evaluation.question.model for evaluation in evaluations]
+    client.command(
+        f"DELETE FROM {promotions} WHERE evaluated_on = {{day:Date}} AND model IN {{models:Array(String)}}",
+        parameters={"day": evaluated_on, "models": models},
+    )
+    client.insert(
+        promotions,
+        [[evaluated_on, one.question.model, one.served_model, one.verdict] for one in evaluations],
+        column_names=["evaluated_on", "model", "served_model", "verdict"],
+    )
+
+
+def _rows(evaluation: Evaluation) -> pd.DataFrame:
+    question = evaluation.question
+    english, chinese = in_words(evaluation)
+    measured = evaluation.rows
+    if measured.empty:
+        unknown = dict.fromkeys(("value", "low", "high", "baseline_value", "gain", "gain_low", "gain_high"), np.nan)
+        named = {"metric": question.deciding_metric, "baseline": "", "comparison": "not_compared", "is_deciding": True}
+        measured = pd.DataFrame([named | unknown | {"baseline_values": {}}])
+    return measured.assign(
+        model=question.model,
+        verdict=evaluation.verdict,
+        served_model=evaluation.served_model,
+        horizon_days=question.horizon_days,
+        origin_count=len(evaluation.origin_days),
+        customer_count=evaluation.customer_count,
+        reason=evaluation.reason,
+        verdict_text=english,
+        verdict_text_zh=chinese,
+        is_deciding=measured["is_deciding"].astype(np.uint8),
+    )
+
+
+def _value(condition: str) -> str:
+    """Margin before the tier's discount, as the lifetime value counts it; net sales where no cost of the customer is known."""
+    return (
+        f"toFloat64(sumIf(net_amount, {condition})) - if(maxIf(is_cost_known, {condition}) = 1, "
+        f"toFloat64(round(sumIf(cost_amount, {condition}), 2)), 0) + toFloat64(sumIf(tier_discount_amount, {condition}))"
+    )
+
+
+def _orders(settings: Settings, last: date, known_until: date) -> str:
+    """FROM and WHERE of the valid orders up to `last` as they were known at the end of `known_until`."""
+    return (
+        f"FROM {settings.database('facts')}.fct_orders WHERE {known(settings, known_until)} AND is_valid = 1 "
+        f"AND business_date <= {until(last)}"
+    )
+
+
+def month_ends(first: date, last: date) -> list[date]:
+    """Last days of months from `first` to `last`, oldest first."""
+    found = []
+    day = (last + timedelta(days=1)).replace(day=1) - timedelta(days=1)
+    while day >= first:
+        found.append(day)
+        day = day.replace(day=1) - timedelta(days=1)
+    return found[::-1]

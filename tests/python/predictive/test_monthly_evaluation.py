@@ -1,0 +1,173 @@
+"""The evaluation over a demo world: nothing after a cut day moves a score, nothing after its own day moves a verdict."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from datetime import date, timedelta
+
+import numpy as np
+import pandas as pd
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from orchestration import evaluations, history
+from orchestration.errors import TierhouseError
+from orchestration.evaluations import choose_day, cut_days, evaluate_models, lifetime_value_origin, no_order_origin
+from orchestration.landing import generator
+from orchestration.predictive.evaluation import TOO_LITTLE_DATA, Options, Origin
+from orchestration.warehouse.client import connect, ensure_running, running_server
+from orchestration.warehouse.settings import Settings
+
+LAST = date(2026, 3, 31)
+# Before the end, so that there is something to leak.
+DAY = date(2026, 3, 8)
+FEW = Options(resamples=20)
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """A warehouse of its own with the facts of a demo world."""
+    home = tmp_path_factory.mktemp("evaluation")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    made = ensure_running(Settings.from_environment({"TIERHOUSE_HOME": str(home), "TIERHOUSE_PORT": str(port)}))
+    client = connect(made)
+    generator.land_demo(client, made, customers=700, days=300, seed=3, last_date=LAST)
+    patch = pytest.MonkeyPatch()
+    for name, value in made.environment().items():
+        patch.setenv(name, value)
+    history.build_facts(client, made, LAST)
+    yield made
+    patch.undo()
+    running = running_server(home)
+    if running:
+        os.kill(running.pid, signal.SIGTERM)
+
+
+@pytest.fixture(scope="module")
+def client(settings: Settings) -> Client:
+    return connect(settings, autogenerate_session_id=False)
+
+
+def _rows(client: Client, evaluated_on: date) -> pd.DataFrame:
+    return client.query_df(
+        "SELECT * FROM tierhouse_predictive.model_evaluation WHERE evaluated_on = {day:Date} ORDER BY model, metric",
+        parameters={"day": evaluated_on},
+    )
+
+
+def _change_what_became_known_after(client: Client, day: date) -> None:
+    """Half of the later order versions are gone, the others are worth a thousand times as much."""
+    cutoff = f"toDateTime64('{day + timedelta(days=1)} 00:00:00', 3, 'Asia/Shanghai')"
+    facts, wait = "tierhouse_facts.fct_orders", {"mutations_sync": 2}
+    client.command(f"ALTER TABLE {facts} DELETE WHERE known_from >= {cutoff} AND order_id % 2 = 0", settings=wait)
+    client.command(
+        f"ALTER TABLE {facts} UPDATE net_amount = 1000 * net_amount, cost_amount = 0 WHERE known_from >= {cutoff}",
+        settings=wait,
+    )
+
+
+def test_cut_days_are_month_ends_with_a_history_before_and_a_horizon_behind_them() -> None:
+    first = date(2025, 1, 1)
+    assert cut_days(first, date(2025, 12, 31), 90) == [
+        date(2025, 6, 30),
+        date(2025, 7, 31),
+        date(2025, 8, 31),
+        date(2025, 9, 30),
+    ]
+    assert cut_days(first, date(2025, 8, 28), 90) == []
+    assert cut_days(first, date(2025, 8, 29), 90) == [date(2025, 5, 31)]
+    assert cut_days(None, date(2025, 12, 31), 90) == []
+
+
+def test_a_warehouse_that_was_never_refreshed_is_told_so(client: Client, settings: Settings) -> None:
+    with pytest.raises(TierhouseError, match="run `tierhouse refresh` first"):
+        choose_day(client, settings)
+
+
+def test_a_history_that_is_too_short_is_a_verdict(client: Client, settings: Settings) -> None:
+    day = LAST - timedelta(days=200)
+    made = evaluate_models(client, settings, day, FEW)
+    assert {one.verdict for one in made.evaluations} == {TOO_LITTLE_DATA}
+    rows = _rows(client, day + timedelta(days=1))
+    assert len(rows) == len(made.evaluations)
+    assert rows["value"].isna().all() and rows["verdict_text"].str.contains("too little data").all()
+    served = client.query(
+        "SELECT served_model FROM tierhouse_predictive.promotions WHERE model = 'lifetime_value' AND evaluated_on = {day:Date}",
+        parameters={"day": day + timedelta(days=1)},
+    ).result_rows
+    assert served == [("historical_margin",)]
+
+
+def test_verdicts_promotions_and_what_came_later(client: Client, settings: Settings) -> None:
+    made = evaluate_models(client, settings, DAY, FEW)
+    rows = _rows(client, DAY + timedelta(days=1))
+    assert set(rows["known_until"].dt.date) == {DAY}
+    deciding = rows[rows["is_deciding"] == 1].set_index("model")
+    assert set(deciding.index) == {
+        "lifetime_value",
+        "lifetime_value_in_tiers",
+        "lifetime_value_no_order",
+        "churn",
+        "spend_forecast",
+    }
+    for model, days in (("lifetime_value", 90), ("churn", 30)):
+        row = deciding.loc[model]
+        assert row["verdict"] != TOO_LITTLE_DATA, row["reason"]
+        assert row["origin_count"] >= 2 and row["customer_count"] > 300
+        assert max(pd.to_datetime(row["origins"])).date() <= DAY - timedelta(days=days)
+        assert {
+            "historical_spend",
+            "order_count",
+            "recency",
+            "decayed_spend",
+            "example_formula",
+            "midrank_formula",
+        } <= set(row["baseline_values"])
+        best = min if row["metric"] == "brier" else max
+        assert row["baseline_value"] == pytest.approx(best(row["baseline_values"].values()))
+        assert row["verdict"] == ("promoted" if row["gain_low"] > 0 else "baseline_serves")
+    # An evaluation of what was known up to a day counts after it only.
+    promotions = client.query(
+        "SELECT evaluated_on, model, served_model, verdict FROM tierhouse_predictive.promotions WHERE evaluated_on > {day:Date} "
+        "ORDER BY model",
+        parameters={"day": DAY},
+    ).result_rows
+    assert promotions == sorted(
+        (DAY + timedelta(days=1), one.question.model, one.served_model, one.verdict) for one in made.evaluations
+    )
+
+    # Nothing that became known after the evaluation's day moves it, and doing it again writes the same rows once.
+    _change_what_became_known_after(client, DAY)
+    evaluate_models(client, settings, DAY, FEW)
+    pd.testing.assert_frame_equal(_rows(client, DAY + timedelta(days=1)), rows, check_exact=True)
+    assert client.command("SELECT count() FROM tierhouse_predictive.promotions") == 2 * len(made.evaluations)
+
+
+def test_what_came_after_a_cut_day_moves_the_outcome_and_no_score(client: Client, settings: Settings) -> None:
+    cut = date(2025, 11, 30)
+
+    def origins() -> list[Origin]:
+        return [
+            lifetime_value_origin(client, settings, cut, 90, DAY),
+            evaluations.spend_origin(client, settings, cut, DAY),
+            no_order_origin(client, settings, "churn", cut, DAY),
+            no_order_origin(client, settings, "lifetime_value_no_order", cut, DAY),
+        ]
+
+    before = origins()
+    _change_what_became_known_after(client, cut)
+    for old, new in zip(before, origins(), strict=True):
+        assert not np.array_equal(old.actual, new.actual)
+        np.testing.assert_array_equal(old.customer_id, new.customer_id)
+        assert old.scores.keys() == new.scores.keys() and old.probabilities.keys() == new.probabilities.keys()
+        for name in old.scores:
+            np.testing.assert_array_equal(old.scores[name], new.scores[name], err_msg=name)
+        for name in old.probabilities:
+            np.testing.assert_array_equal(old.probabilities[name], new.probabilities[name], err_msg=name)
+    assert {"lifetime_value", "lifetime_value_in_tiers"} <= set(before[0].scores)
+    assert "churn" in before[2].probabilities and "lifetime_value_no_order" in before[3].probabilities
