@@ -47,6 +47,7 @@ LIFETIME_VALUE = Question("lifetime_value", "normalised_gini", 90, in_use="histo
 # What tiers count when the model serves, beside what they count when it does not.
 IN_TIERS = Question("lifetime_value_in_tiers", "normalised_gini", 90)
 SPEND_FORECAST = Question("spend_forecast", "normalised_gini", SPEND_HORIZON)
+POTENTIAL = Question("potential", "normalised_gini", SPEND_HORIZON, in_use="potential_index")
 CHURN = Question("churn", "brier", NO_ORDER_DAYS, is_yes_or_no=True)
 LIFETIME_NO_ORDER = Question("lifetime_value_no_order", "brier", NO_ORDER_DAYS, is_yes_or_no=True)
 
@@ -82,6 +83,7 @@ def evaluate_models(client: Client, settings: Settings, day: date, options: Opti
     first = store.first_order_day(client, settings, day)
     evaluations = [
         *_value_questions(client, settings, first, day, options),
+        potential_question(client, settings, first, day, options),
         *_churn_questions(client, settings, first, day, options),
     ]
     evaluated_on = day + timedelta(days=1)
@@ -133,6 +135,15 @@ def _churn_questions(
         )
 
 
+def potential_question(
+    client: Client, settings: Settings, first: date | None, day: date, options: Options
+) -> Evaluation:
+    """Version 2 of potential against version 1 and the other baselines, on cut days for which both were stored."""
+    stored = set(store.potential_days(client, settings))
+    cuts = [cut for cut in cut_days(first, day, SPEND_HORIZON) if cut in stored]
+    return _judge(POTENTIAL, cuts, partial(potential_origin, client, settings, known_until=day), options)
+
+
 def _judge(
     question: Question, cuts: Sequence[date], origin_at: Callable[[date], Origin], options: Options
 ) -> Evaluation:
@@ -181,6 +192,21 @@ def spend_origin(client: Client, settings: Settings, cut: date, known_until: dat
         scores,
         scores.get("spend_forecast", np.zeros(len(ids))),
     )
+
+
+def potential_origin(client: Client, settings: Settings, cut: date, known_until: date) -> Origin:
+    """What the active customers gained after a cut day, as a share of what they were before and after, and both indexes of then."""
+    customers = _active(store.read_customers(client, settings, cut, SPEND_HORIZON, known_until))
+    customers = customers.merge(store.read_potential(client, settings, cut), on="customer_id")
+    before, after = (
+        np.maximum(customers[name].to_numpy(np.float64), 0.0) for name in ("net_amount_90d", "net_amount_after")
+    )
+    gained = np.maximum(after - before, 0.0) / np.where(after + before > 0, after + before, 1.0)
+    index = customers["potential_index_v2"].to_numpy(np.float64)
+    scores: dict[str, Any] = candidates.baselines(customers) | {
+        "potential_index": customers["potential_index"].to_numpy(np.float64)
+    }
+    return Origin(cut, customers["customer_id"].to_numpy(), gained, scores | {POTENTIAL.model: index}, index)
 
 
 def no_order_origin(client: Client, settings: Settings, model: str, cut: date, known_until: date) -> Origin:

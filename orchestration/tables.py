@@ -123,18 +123,18 @@ def evaluation_table(client: Client, settings: Settings, day: date) -> str:
         """,
         parameters={"day": day},
     ).result_rows
-    table = _table("model", "metric", "value", "best baseline", "its value", "gain, 95 %")
+    table = _table("model", "metric", "value", "best baseline", "its", "gain, 95 %")
     for model, metric, value, baseline, baseline_value, low, high, is_deciding, _ in rows:
         table.add_row(
-            model if is_deciding else "",
-            f"{metric.replace('_', ' ')}{' *' if is_deciding else ''}",
+            model.replace("_", " ") if is_deciding else "",
+            f"{metric.replace('normalised_', '').replace('_', ' ')}{' *' if is_deciding else ''}",
             _number(value),
             baseline.replace("_", " ") or "-",
             _number(baseline_value),
             "-" if low is None else f"{low:+.3f} … {high:+.3f}",
         )
-    for column in table.columns:
-        column.no_wrap = True
+    for place in (1, 2, 4, 5):
+        table.columns[place].no_wrap = True
     table.title = f"Models up to {day}; * decides"
     verdicts = [row[8] for row in rows if row[7]]
     return "\n".join([_text(table), *verdicts])
@@ -165,25 +165,29 @@ def review_table(client: Client, settings: Settings, day: date) -> str:
         parameters={"day": day},
     ).result_rows
     weeks = tiers[0][11] if tiers else 0
-    shares = _table(
-        "tier and better",
+    # What the past weeks would have made is shown only where there is a past.
+    headers = [
         "quota",
-        "in force",
-        "reach it",
+        "held",
+        "reached",
         "proposed",
-        "in tier",
-        "that morning",
-        f"{weeks} weeks",
-        "then",
+        "customers",
+        "new",
+        *([f"{weeks} w.", "new"] if weeks else []),
         "verdict",
-    )
+    ]
+    shares = _table("tier", *headers)
     for tier, quota, held, reach, then, count, simulated, past, past_then, verdict, _, _ in tiers:
         shares.add_row(
             tier,
             *(_percent(share) for share in (quota, held, reach, then)),
-            *("-" if number is None else f"{number:,}" for number in (count, simulated, past, past_then)),
+            *(f"{number:,}" for number in (count, simulated, past, past_then) if number is not None),
             verdict.replace("_", " "),
         )
+    shares.title = (
+        "Shares in the tier or a better one: its quota, held on the day, reached by the measures, reached under the proposal; "
+        "customers in the tier, new: that morning under the proposal"
+    )
     lines = [_text(bounds), _text(shares)]
     seed_rows = [row[10] for row in tiers if row[10]]
     if seed_rows:

@@ -16,6 +16,8 @@ _NAMES = {
     ),
     "lifetime_value_no_order": ("P(no order in 30 days) of the lifetime value model", "终身价值模型的30天内不下单概率"),
     "churn": ("The churn model", "流失模型"),
+    "potential": ("The second version of potential", "第二版潜力指数"),
+    "potential_index": ("the first version of potential", "第一版潜力指数"),
     "spend_forecast": ("The forecast of spend in potential", "潜力中的消费预测模型"),
     "historical_spend": ("net sales to date", "历史净销售额"),
     "historical_margin": ("margin to date", "历史毛利"),

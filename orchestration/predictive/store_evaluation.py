@@ -19,6 +19,7 @@ from orchestration.warehouse.settings import Settings
 # A cut day is judged by at most about this many customers, chosen by the hash of their id.
 JUDGED_CUSTOMERS = 20_000
 _FORMULAS = ("ratio_to_max", "midrank")
+_POTENTIAL = {"headroom": "headroom_share", "growth": "growth_share", "acceptance": "new_product_acceptance_180d"}
 _MODEL_COLUMNS = "scoring_model String, normalisation String, monetary_input String, recency_form String, recency_half_life_days Float64"
 _TYPES: dict[str, pa.DataType] = {
     "model": pa.string(),
@@ -112,6 +113,47 @@ def read_customers(client: Client, settings: Settings, cut: date, horizon_days: 
         ORDER BY customer_id
     """
     return client.query_arrow(statement, settings={"join_use_nulls": 0}).to_pandas()
+
+
+def potential_days(client: Client, settings: Settings) -> list[date]:
+    """Days whose potential is stored in both versions."""
+    database = settings.database("predictive")
+    statement = (
+        f"SELECT DISTINCT as_of_date FROM {database}.potential_parts "
+        f"WHERE as_of_date IN (SELECT as_of_date FROM {database}.potential)"
+    )
+    return sorted(row[0] for row in client.query(statement).result_rows)
+
+
+def read_potential(client: Client, settings: Settings, day: date) -> pd.DataFrame:
+    """Both indexes of potential as stored for a day, of customers who have both: customer_id, potential_index, potential_index_v2.
+
+    The first is computed from its stored parts, since the second stands in its column from its promotion on.
+    """
+    database, seed = settings.database("predictive"), f"{settings.database('seeds')}.potential_weights"
+    total, known_weight = [], []
+    for part, column in _POTENTIAL.items():
+        total.append(f"if({column} IS NULL, 0., {part} * assumeNotNull({column}))")
+        known_weight.append(f"if({column} IS NULL, 0., {part})")
+    weights = ", ".join(f"sumIf(weight, part = '{part}') AS {part}" for part in _POTENTIAL)
+    table = client.query_arrow(
+        f"""
+        WITH weights AS (
+            SELECT {weights} FROM {seed} WHERE valid_from = (SELECT max(valid_from) FROM {seed} WHERE valid_from <= {until(day)})
+        ),
+        stored AS (
+            SELECT customer_id, ({" + ".join(total)}) / nullIf({" + ".join(known_weight)}, 0) AS potential_index
+            FROM {database}.potential CROSS JOIN weights WHERE as_of_date = {until(day)}
+        )
+        SELECT stored.customer_id AS customer_id, assumeNotNull(potential_index) AS potential_index,
+            assumeNotNull(potential_index_v2) AS potential_index_v2
+        FROM stored INNER JOIN (SELECT * FROM {database}.potential_parts WHERE as_of_date = {until(day)}) AS parts
+            ON stored.customer_id = parts.customer_id
+        WHERE potential_index IS NOT NULL AND potential_index_v2 IS NOT NULL
+        ORDER BY customer_id
+        """
+    )
+    return table.to_pandas()
 
 
 def write_evaluations(

@@ -17,7 +17,8 @@ from orchestration import evaluations, history
 from orchestration.errors import TierhouseError
 from orchestration.evaluations import choose_day, cut_days, evaluate_models, lifetime_value_origin, no_order_origin
 from orchestration.landing import generator
-from orchestration.predictive.evaluation import TOO_LITTLE_DATA, Options, Origin
+from orchestration.predictive import store_evaluation
+from orchestration.predictive.evaluation import TOO_LITTLE_DATA, Evaluation, Options, Origin
 from orchestration.warehouse.client import connect, ensure_running, running_server
 from orchestration.warehouse.settings import Settings
 
@@ -114,7 +115,11 @@ def test_verdicts_promotions_and_what_came_later(client: Client, settings: Setti
         "lifetime_value_no_order",
         "churn",
         "spend_forecast",
+        "potential",
     }
+    # Facts alone hold no potential.
+    assert deciding.loc["potential", "verdict"] == TOO_LITTLE_DATA
+    assert deciding.loc["potential", "served_model"] == "potential_index"
     for model, days in (("lifetime_value", 90), ("churn", 30)):
         row = deciding.loc[model]
         assert row["verdict"] != TOO_LITTLE_DATA, row["reason"]
@@ -146,6 +151,28 @@ def test_verdicts_promotions_and_what_came_later(client: Client, settings: Setti
     evaluate_models(client, settings, DAY, FEW)
     pd.testing.assert_frame_equal(_rows(client, DAY + timedelta(days=1)), rows, check_exact=True)
     assert client.command("SELECT count() FROM tierhouse_predictive.promotions") == 2 * len(made.evaluations)
+
+
+def test_a_second_potential_that_foresees_growth_is_promoted(client: Client, settings: Settings) -> None:
+    first = store_evaluation.first_order_day(client, settings, DAY)
+    for cut in cut_days(first, DAY, 90):
+        seen = store_evaluation.read_customers(client, settings, cut, 90, DAY)
+        growth = (seen["net_amount_after"] > seen["net_amount_90d"]).astype(float) * 0.5 + 0.25
+        days = [cut] * len(seen)
+        for table, index in (("potential", "headroom_share"), ("potential_parts", "potential_index_v2")):
+            values = growth if table == "potential_parts" else 0.5 + 0 * growth
+            rows = [
+                [day, customer, value] for day, customer, value in zip(days, seen["customer_id"], values, strict=True)
+            ]
+            client.insert(f"tierhouse_predictive.{table}", rows, column_names=["as_of_date", "customer_id", index])
+    judged = evaluations.potential_question(client, settings, first, DAY, FEW)
+    assert (judged.verdict, judged.served_model) == ("promoted", "potential"), judged.reason
+    values = _deciding_values(judged)
+    assert values["potential_index"] == pytest.approx(0.0, abs=1e-9)
+
+
+def _deciding_values(judged: Evaluation) -> dict[str, float]:
+    return dict(judged.rows[judged.rows["is_deciding"]].iloc[0]["baseline_values"])
 
 
 def test_what_came_after_a_cut_day_moves_the_outcome_and_no_score(client: Client, settings: Settings) -> None:
