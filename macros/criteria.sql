@@ -22,8 +22,8 @@
 {%- endmacro %}
 
 {# When a measure reaches a bound that is made harder by `margin`: at least a minimum, at most a largest share. #}
-{% macro at_least(measure, bound, margin) -%} {{ measure }} >= {{ bound }} * (1 + {{ margin }}) {%- endmacro %}
-{% macro at_most(measure, bound, margin) -%} {{ measure }} <= {{ bound }} * (1 - {{ margin }}) {%- endmacro %}
+{% macro at_least(measure, bound, margin) -%} {{ measure }} >= {{ harder_minimum(bound, margin) }} {%- endmacro %}
+{% macro at_most(measure, bound, margin) -%} {{ measure }} <= {{ harder_share(bound, margin) }} {%- endmacro %}
 
 {# Ranks that the measures reach with every threshold made harder by `margin` (easier when negative), as an array:
    frequency, order value, lifetime value, score. The lowest tier takes everyone, whatever its bounds say. #}

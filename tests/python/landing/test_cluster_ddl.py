@@ -41,7 +41,13 @@ def test_on_a_cluster_every_lasting_table_is_made_on_all_nodes_and_replicated():
     for statement in statements(CLUSTER):
         assert statement.count(" ON CLUSTER `east`") == 1, statement
         head, _, body = statement.partition(" ON CLUSTER `east`")
-        assert head.startswith(("CREATE TABLE IF NOT EXISTS tierhouse_", "CREATE DATABASE IF NOT EXISTS tierhouse_"))
+        assert head.startswith(
+            (
+                "CREATE TABLE IF NOT EXISTS tierhouse_",
+                "CREATE DATABASE IF NOT EXISTS tierhouse_",
+                "ALTER TABLE tierhouse_",
+            )
+        )
         assert head.startswith("CREATE DATABASE") or body.count("ENGINE = Replicated") == 1
 
 
