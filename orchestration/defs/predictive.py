@@ -85,3 +85,20 @@ def lifetime_value(
             "expected_margin_365d": float(result["expected_margin_365d"].sum()),
         }
     )
+
+
+# Tables that assets write beside their own, so that the lineage goes on through them.
+side_tables = [
+    dg.AssetSpec(
+        ["predictive", "potential_parts"],
+        group_name="predictive",
+        deps=[["predictive", "potential"]],
+        description="One row per scored customer and as-of date: the parts of the second potential, each with its reason.",
+    ),
+    dg.AssetSpec(
+        ["predictive", "promotions"],
+        group_name="predictive",
+        deps=[["predictive", "model_evaluation"]],
+        description="One row per evaluation and model: what serves from the day after.",
+    ),
+]
