@@ -21,7 +21,7 @@ from orchestration import dbt
 from orchestration.cli import main
 from orchestration.errors import TierhouseError
 from orchestration.landing.generator import land_demo
-from orchestration.predictive import store
+from orchestration.predictive import store, threshold_review
 from orchestration.predictive.potential import MODEL_VERSION, potential
 from orchestration.project import PROJECT_DIR
 from orchestration.reviews import review_thresholds
@@ -356,3 +356,16 @@ def test_a_review_proposes_rows_that_do_what_it_says_and_changes_nothing(shop: S
         moved_in = tier["simulated_customer_count"] - tier["simulated_in_count"]
         assert moved_in == tier["customer_count"] - tier["simulated_out_count"]
     assert shop.rows("SELECT * FROM tierhouse_seeds.tier_standards ORDER BY ALL") == before
+
+
+def test_a_review_of_too_few_customers_says_so_and_proposes_nothing(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threshold_review, "FEWEST_CUSTOMERS", 10_000)
+    reviewed = review_thresholds(shop.client, shop.settings, LAST)
+    assert (reviewed.seed_rows, reviewed.simulation) == ([], None)
+    stored = shop.rows(
+        "SELECT DISTINCT verdict, proposed_seed_row, week_count, note, threshold = proposed_threshold, "
+        "customer_count = simulated_customer_count FROM tierhouse_predictive.threshold_review"
+    )
+    assert stored == [("too_little_data", "", 0, "too few customers to tell where to cut", 1, 1)]
