@@ -36,7 +36,8 @@
     {{ return('true') }}
 {%- endmacro %}
 
-{# Before an incremental fact appends the orders in work: takes out what it holds of them. Nothing when there is no work. #}
+{# Before an incremental fact appends the orders in work: takes out what it holds of them. Nothing when there is no work.
+   A patch part, for which the table keeps block numbers: a mutation would wait its turn once per part. #}
 {% macro delete_orders_in_work() -%}
     {%- if execute and is_incremental() -%}
         {%- set work = run_query('select max(covers_all), count() from ' ~ ref('fct_changed_orders')).rows[0] -%}
@@ -44,6 +45,7 @@
             truncate table {{ this }}
         {%- elif work[1] -%}
             delete from {{ this }} where order_id in (select order_id from {{ ref('fct_changed_orders') }})
+            settings lightweight_delete_mode = 'lightweight_update'
         {%- endif -%}
     {%- endif -%}
 {%- endmacro %}

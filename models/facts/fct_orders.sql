@@ -6,6 +6,7 @@
     materialized='incremental',
     incremental_strategy='append',
     pre_hook='{{ delete_orders_in_work() }}',
+    settings={'enable_block_number_column': 1, 'enable_block_offset_column': 1},
     partition_by='toYYYYMM(business_date)',
     order_by='(customer_id, business_date, order_id, known_from)',
     query_settings={'optimize_aggregation_in_order': 1},
