@@ -10,8 +10,15 @@
             {{ return(none) }}
         {%- endif -%}
     {%- endfor -%}
-    {%- set rows = run_query('select toString(max(loaded_at)) from ' ~ target.schema ~ '_facts.fct_watermark') -%}
-    {{ return("toDateTime64('" ~ rows.columns[0].values()[0] ~ "', 3, 'UTC')") }}
+    {%- set row = run_query('select toString(max(loaded_at)), count() from ' ~ target.schema ~ '_facts.fct_watermark').rows[0] -%}
+    {{ return("toDateTime64('" ~ row[0] ~ "', 3, 'UTC')" if row[1] else none) }}
+{%- endmacro %}
+
+{# Before a work list that covers everything: takes the watermark away, so that a build that is cut off starts from nothing again. #}
+{% macro forget_watermark() -%}
+    {%- if execute and not facts_watermark() -%}
+        truncate table if exists {{ target.schema }}_facts.fct_watermark
+    {%- endif -%}
 {%- endmacro %}
 
 {# True for a header version whose order counts. #}

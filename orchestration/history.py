@@ -15,8 +15,15 @@ from clickhouse_connect.driver.client import Client
 from orchestration import dbt
 from orchestration.dbt import DbtFailure
 from orchestration.errors import TierhouseError
-from orchestration.operations import drop_unpublished_builds, end_run, start_run
+from orchestration.operations import (
+    drop_unpublished_builds,
+    end_run,
+    settled_project_version,
+    start_run,
+    unsettle_project,
+)
 from orchestration.progress import report
+from orchestration.project import project_version
 from orchestration.warehouse.settings import Settings
 
 # What does not depend on the day, and what does.
@@ -40,6 +47,9 @@ def published_days(client: Client, settings: Settings) -> list[date]:
 def build_facts(client: Client, settings: Settings, as_of: date, full: bool = False) -> None:
     """Bring the facts up to what has landed, and judge landing and facts. Raises TierhouseError when they do not hold."""
     run_id = str(uuid.uuid4())
+    if full or settled_project_version(client, settings) != project_version(settings):
+        # Seeds and some views are made here, those of the marts by the next refresh.
+        unsettle_project(client, settings)
     arguments = [*_CAUTIOUSLY, "--select", *_FACTS, "--exclude", "resource_type:unit_test"]
     _dbt("facts", settings, run_id, as_of, arguments + (["--full-refresh"] if full else []))
     _judge(settings, ["landing", "facts"], as_of, run_id)

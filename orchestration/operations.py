@@ -38,12 +38,32 @@ def create_refresh_runs(client: Client, settings: Settings) -> None:
     )
 
 
-def published_project_version(client: Client, settings: Settings) -> str:
-    """Hash of the dbt project that the latest published run built with; empty when there is none."""
-    rows = client.query(
-        f"SELECT project_version FROM {_table(settings)} WHERE status = 'published' ORDER BY ended_at DESC LIMIT 1"
-    ).result_rows
-    return str(rows[0][0]) if rows else ""
+def settled_project_version(client: Client, settings: Settings) -> str:
+    """Hash of the dbt project that last made all views and seeds; empty when a build of them was begun and not ended."""
+    if client.command(f"EXISTS TABLE {_settled(settings)}") != 1:
+        return ""
+    rows = client.query(f"SELECT project_version FROM {_settled(settings)}").result_rows
+    return str(rows[0][0]) if len(rows) == 1 else ""
+
+
+def unsettle_project(client: Client, settings: Settings) -> None:
+    """Say that views and seeds are about to change; only a build that makes all of them says otherwise."""
+    client.command(f"TRUNCATE TABLE IF EXISTS {_settled(settings)}{on_cluster(settings)}")
+
+
+def settle_project(client: Client, settings: Settings, version: str) -> None:
+    """Say that all views and seeds were made by the dbt project with this hash."""
+    client.command(
+        f"CREATE TABLE IF NOT EXISTS {_settled(settings)}{on_cluster(settings)} (project_version String "
+        "COMMENT 'Hash of the dbt project that made all views and seeds') "
+        f"ENGINE = {engine(settings)} ORDER BY tuple() COMMENT 'One row: the project that made all views and seeds.'"
+    )
+    unsettle_project(client, settings)
+    client.command(f"INSERT INTO {_settled(settings)} SELECT {{version:String}}", parameters={"version": version})
+
+
+def _settled(settings: Settings) -> str:
+    return f"{settings.database('marts')}.settled_project"
 
 
 def mark_killed(client: Client, settings: Settings) -> None:

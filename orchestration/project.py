@@ -39,8 +39,8 @@ def dbt_environment(settings: Settings) -> dict[str, str]:
 
 
 def project_version(settings: Settings) -> str:
-    """Short hash of all that views and seeds are made of: the project's files, the adapter, the target and the zone."""
-    parts = [metadata.version("dbt-clickhouse"), settings.target, settings.zone]
+    """Short hash of all that views and seeds are made of: the project's files, the adapter, the target, the zone and the user."""
+    parts = [metadata.version("dbt-clickhouse"), settings.target, settings.zone, settings.user]
     digest = hashlib.sha256("\n".join(parts).encode())
     for path in sorted(_project_files()):
         digest.update(path.relative_to(PROJECT_DIR).as_posix().encode())

@@ -2,7 +2,11 @@
 -- The flags say which versions of an order have to be put in order; an order without any has one single period, which saves
 -- the facts the sorting. A build from nothing lists only the orders with a flag, and one row for all others,
 -- covers_all = 1, which carries no order.
-{{ config(order_by='order_id', query_settings={'optimize_aggregation_in_order': 1}) }}
+{{ config(
+    order_by='order_id',
+    query_settings={'optimize_aggregation_in_order': 1},
+    pre_hook='{{ forget_watermark() }}',
+) }}
 
 {% set watermark = facts_watermark() %}
 {% set sources = [ref('stg_orders'), ref('stg_order_lines'), ref('stg_refunds')] %}

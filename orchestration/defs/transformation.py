@@ -15,7 +15,7 @@ from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
 from orchestration.dbt import DbtFailure, build
 from orchestration.defs.partitions import daily
 from orchestration.defs.resources import RefreshRun, Warehouse
-from orchestration.operations import published_project_version
+from orchestration.operations import settle_project, settled_project_version, unsettle_project
 from orchestration.progress import report
 from orchestration.project import ensure_manifest, project_version
 from orchestration.warehouse.settings import Settings
@@ -37,7 +37,7 @@ SELECTIONS = {
     "tiers": "path:models/scoring path:models/tiers path:models/snapshots",
     "marts": "published_builds path:models/marts",
 }
-# What only a change of the project or of a seed moves; built when the published build was made with another version of it.
+# What only a change of the project or of a seed moves; built unless this very project made all of it.
 SETTLED = "config.materialized:view resource_type:seed"
 # Unit tests check the code, not the day: `make test` runs them.
 EXCLUSIONS = {
@@ -72,13 +72,17 @@ def settled_keys() -> set[dg.AssetKey]:
 
 def _build(step: str, context: AssetExecutionContext, warehouse: Warehouse, full: bool) -> Iterator[Any]:
     selected = context.selected_asset_keys
-    is_whole_step = context.assets_def.keys - selected <= settled_keys()
+    is_whole_step = _STEPS[step].keys - selected <= settled_keys()
     # Asset keys end with the name of the model.
     select = SELECTIONS[step].split() if is_whole_step else sorted(key.path[-1] for key in selected)
     exclude = EXCLUSIONS[step].split()
-    settings = warehouse.settings()
-    is_settled = not full and published_project_version(warehouse.client(), settings) == project_version(settings)
-    if is_whole_step and is_settled:
+    settings, client = warehouse.settings(), warehouse.client()
+    version = project_version(settings)
+    is_settled = not full and settled_project_version(client, settings) == version
+    if not is_settled:
+        # Until the last step has made the views of the marts too.
+        unsettle_project(client, settings)
+    elif is_whole_step:
         exclude += SETTLED.split()
     arguments = ["--select", *select, "--exclude", *exclude]
     if full:
@@ -94,6 +98,8 @@ def _build(step: str, context: AssetExecutionContext, warehouse: Warehouse, full
                 yield from message.to_default_asset_events(_manifest(), TRANSLATOR, context)
     except DbtFailure as failure:
         raise dg.Failure(str(failure), allow_retries=_is_connection_fault(str(failure))) from None
+    if step == "marts" and is_whole_step and not is_settled:
+        settle_project(client, settings, version)
     for key in sorted(selected - done):
         # A view shows what is new below it without being made again.
         yield dg.MaterializeResult(asset_key=key, metadata={"definition": "unchanged"})
@@ -129,3 +135,4 @@ def _assets(step: str) -> dg.AssetsDefinition:
 dbt_features = _assets("features")
 dbt_tiers = _assets("tiers")
 dbt_marts = _assets("marts")
+_STEPS = {"features": dbt_features, "tiers": dbt_tiers, "marts": dbt_marts}
