@@ -145,6 +145,53 @@ def with_seeds(shop: Shop, tmp_path: Path) -> Iterator[Callable[[dict[str, list[
         shutil.copy(path, shop.project / "seeds" / path.name)
 
 
+# Reviews come first: tests further down publish the last day under other rules.
+def test_a_review_proposes_rows_that_do_what_it_says_and_changes_nothing(shop: Shop, tmp_path: Path) -> None:
+    before = shop.rows("SELECT * FROM tierhouse_seeds.tier_standards ORDER BY ALL")
+    reviewed = review_thresholds(shop.client, shop.settings, LAST)
+
+    rows = shop.client.query_df(
+        "SELECT * FROM tierhouse_predictive.threshold_review WHERE as_of_date = {day:Date} ORDER BY tier_rank, criterion",
+        parameters={"day": LAST},
+    )
+    assert len(rows) == 4 * len(reviewed.reviews) == 16
+    tiers = rows.groupby("tier_rank").first()
+    held = shop.rows(
+        f"SELECT tier_rank, count() FROM tierhouse_marts.customer_tier_history WHERE as_of_date = '{LAST}' GROUP BY 1 ORDER BY 1"
+    )
+    assert [(rank, tiers.loc[rank, "customer_count"]) for rank, _ in held] == held
+    assert set(tiers["week_count"]) == {3} and tiers["past_simulated_customer_count"].sum() > 200
+    assert (tiers["quota_share"].to_numpy() == [0.1, 0.3, 0.7, 1.0]).all()
+    assert "propose" in set(tiers["verdict"])
+
+    # Published, the rows are the seed of the next quarter; the simulation of that seed is what the review shows.
+    seeds = tmp_path / "seeds"
+    shutil.copytree(PROJECT_DIR / "seeds", seeds, ignore=shutil.ignore_patterns("*.yml"))
+    with (seeds / "tier_standards.csv").open("a", encoding="utf-8") as file:
+        file.write("".join(f"{row}\n" for row in reviewed.seed_rows))
+    quarter = date(2026, 4, 1)
+    simulator = Simulator(shop.client, shop.settings, proposed_seeds(seeds, [], quarter), LAST, quarter)
+    proposed = simulator.run().outcomes[0].proposed
+    for rank, tier in tiers.iterrows():
+        assert tier["simulated_customer_count"] == (proposed == rank).sum()
+        moved_in = tier["simulated_customer_count"] - tier["simulated_in_count"]
+        assert moved_in == tier["customer_count"] - tier["simulated_out_count"]
+    assert shop.rows("SELECT * FROM tierhouse_seeds.tier_standards ORDER BY ALL") == before
+
+
+def test_a_review_of_too_few_customers_says_so_and_proposes_nothing(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threshold_review, "FEWEST_CUSTOMERS", 10_000)
+    reviewed = review_thresholds(shop.client, shop.settings, LAST)
+    assert (reviewed.seed_rows, reviewed.simulation) == ([], None)
+    stored = shop.rows(
+        "SELECT DISTINCT verdict, proposed_seed_row, week_count, note, threshold = proposed_threshold, "
+        "customer_count = simulated_customer_count FROM tierhouse_predictive.threshold_review"
+    )
+    assert stored == [("too_little_data", "", 0, "too few customers to tell where to cut", 1, 1)]
+
+
 @pytest.mark.parametrize("policy", ["standards", "score"])
 @pytest.mark.parametrize("weeks", [52, 2])
 def test_unchanged_seeds_reproduce_the_stored_history(shop: Shop, policy: str, weeks: int) -> None:
@@ -323,49 +370,3 @@ def test_a_part_holds_each_customer_once(shop: Shop) -> None:
         for n in range(3)
     ]
     assert sorted(row[0] for part in held for row in part) == list(range(1, 500))
-
-
-def test_a_review_proposes_rows_that_do_what_it_says_and_changes_nothing(shop: Shop, tmp_path: Path) -> None:
-    before = shop.rows("SELECT * FROM tierhouse_seeds.tier_standards ORDER BY ALL")
-    reviewed = review_thresholds(shop.client, shop.settings, LAST)
-
-    rows = shop.client.query_df(
-        "SELECT * FROM tierhouse_predictive.threshold_review WHERE as_of_date = {day:Date} ORDER BY tier_rank, criterion",
-        parameters={"day": LAST},
-    )
-    assert len(rows) == 4 * len(reviewed.reviews) == 16
-    tiers = rows.groupby("tier_rank").first()
-    held = shop.rows(
-        f"SELECT tier_rank, count() FROM tierhouse_marts.customer_tier_history WHERE as_of_date = '{LAST}' GROUP BY 1 ORDER BY 1"
-    )
-    assert [(rank, tiers.loc[rank, "customer_count"]) for rank, _ in held] == held
-    assert set(tiers["week_count"]) == {3} and tiers["past_simulated_customer_count"].sum() > 200
-    assert (tiers["quota_share"].to_numpy() == [0.1, 0.3, 0.7, 1.0]).all()
-    assert "propose" in set(tiers["verdict"])
-
-    # Published, the rows are the seed of the next quarter; the simulation of that seed is what the review shows.
-    seeds = tmp_path / "seeds"
-    shutil.copytree(PROJECT_DIR / "seeds", seeds, ignore=shutil.ignore_patterns("*.yml"))
-    with (seeds / "tier_standards.csv").open("a", encoding="utf-8") as file:
-        file.write("".join(f"{row}\n" for row in reviewed.seed_rows))
-    quarter = date(2026, 4, 1)
-    simulator = Simulator(shop.client, shop.settings, proposed_seeds(seeds, [], quarter), LAST, quarter)
-    proposed = simulator.run().outcomes[0].proposed
-    for rank, tier in tiers.iterrows():
-        assert tier["simulated_customer_count"] == (proposed == rank).sum()
-        moved_in = tier["simulated_customer_count"] - tier["simulated_in_count"]
-        assert moved_in == tier["customer_count"] - tier["simulated_out_count"]
-    assert shop.rows("SELECT * FROM tierhouse_seeds.tier_standards ORDER BY ALL") == before
-
-
-def test_a_review_of_too_few_customers_says_so_and_proposes_nothing(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(threshold_review, "FEWEST_CUSTOMERS", 10_000)
-    reviewed = review_thresholds(shop.client, shop.settings, LAST)
-    assert (reviewed.seed_rows, reviewed.simulation) == ([], None)
-    stored = shop.rows(
-        "SELECT DISTINCT verdict, proposed_seed_row, week_count, note, threshold = proposed_threshold, "
-        "customer_count = simulated_customer_count FROM tierhouse_predictive.threshold_review"
-    )
-    assert stored == [("too_little_data", "", 0, "too few customers to tell where to cut", 1, 1)]
