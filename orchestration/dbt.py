@@ -9,6 +9,8 @@ from typing import Any
 
 from orchestration.errors import TierhouseError
 from orchestration.project import PROJECT_DIR, dbt_environment, target_directory
+from orchestration.warehouse.client import connect
+from orchestration.warehouse.ddl import on_cluster
 from orchestration.warehouse.settings import Settings
 
 _END = object()
@@ -44,6 +46,7 @@ def build(
         TIERHOUSE_KNOWN_UNTIL=known_until,
         TIERHOUSE_CARRIED_BUILD_ID=carried_build_id,
     )
+    _make_base_database(settings)
     from dbt.cli.main import dbtRunner
 
     events: queue.Queue[Any] = queue.Queue()
@@ -77,6 +80,13 @@ def _manifest(run_id: str) -> Any:
             raise TierhouseError(f"the dbt project does not parse: {' '.join(str(result.exception).split())}")
         _parsed[run_id] = result.result
     return _parsed[run_id]
+
+
+def _make_base_database(settings: Settings) -> None:
+    """dbt makes the database that its connections start in once per process: it would not notice another warehouse."""
+    client = connect(settings)
+    client.command(f"CREATE DATABASE IF NOT EXISTS {settings.prefix}{on_cluster(settings)}")
+    client.close()
 
 
 def _global_arguments() -> list[str]:

@@ -90,6 +90,8 @@ def test_facts_refuse_a_full_build_without_its_work_list(settings: Settings) -> 
 def _start_anew(client: Client, settings: Settings) -> None:
     for layer in ("landing", "staging", "facts"):
         client.command(f"DROP DATABASE IF EXISTS {settings.database(layer)} SYNC")
+    # As in another, empty warehouse that this same process builds next.
+    client.command(f"DROP DATABASE IF EXISTS {settings.prefix} SYNC")
     create_landing_tables(client, settings)
 
 

@@ -41,8 +41,6 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     patch = pytest.MonkeyPatch()
     for name, value in made.environment().items():
         patch.setenv(name, value)
-    # dbt makes its base database once per process, and another test may have run it against another warehouse.
-    client.command("CREATE DATABASE IF NOT EXISTS tierhouse")
     history.build_facts(client, made, LAST)
     yield made
     patch.undo()
