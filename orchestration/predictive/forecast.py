@@ -26,6 +26,8 @@ ORIGINS = 6
 ORIGIN_STEP_WEEKS = 4
 INTERVAL = 0.8
 _NORMAL = 1.2815515655446004
+# Amounts are stored as Decimal(18, 2), which takes anything from here on, or without an end, for 0.
+_TOO_LARGE = 1e16
 # A series that is shorter gets the mean of its last weeks; one that is longer than the second can be judged by the season.
 SHORTEST_FOR_MODELS = 34
 SHORTEST_FOR_SEASON = 76
@@ -38,7 +40,7 @@ SEASONAL_NAIVE, NAIVE, ETS, STRUCTURAL, RECENT_MEAN = "seasonal_naive", "naive",
 @dataclass(frozen=True)
 class Path:
     """A forecast per week: middle (the median), and the ends of the interval that holds INTERVAL of the outcomes; NaN ends
-    where there is too little to tell."""
+    where there is too little to tell, or the method knows none."""
 
     middle: np.ndarray
     low: np.ndarray
@@ -49,7 +51,8 @@ class Path:
 class Forecast:
     """What serves for one series, and how it did.
 
-    verdict: model_serves (it beats the baseline), baseline_serves, or history_too_short. mase, baseline_mase: mean absolute scaled
+    verdict: model_serves (it beats the baseline), baseline_serves, model_failed (the model that beats it finds no path from the
+    whole history, so the baseline serves), or history_too_short. mase, baseline_mase: mean absolute scaled
     error over the origins, NaN where nothing could be judged; interval_coverage: share of the outcomes of the origins inside
     the interval of the method. spring_festival: '' when none touches the coming weeks, else learned (the history of a structural
     model holds one) or ignored.
@@ -123,11 +126,15 @@ def _forecast(sales: np.ndarray, last_monday: date) -> Forecast:
     for name in methods:
         if errors[name] < errors[best]:
             best = name
+    verdict = "baseline_serves" if best == baseline else "model_serves"
+    served = _path(methods[best], sales, past, coming)
+    if served is None:
+        best, verdict, served = baseline, "model_failed", methods[baseline](sales, past, coming)
     return Forecast(
         method=best,
         baseline=baseline,
-        verdict="baseline_serves" if best == baseline else "model_serves",
-        path=methods[best](sales, past, coming),
+        verdict=verdict,
+        path=served,
         mase=errors[best],
         baseline_mase=errors[baseline],
         interval_coverage=inside[best],
@@ -202,9 +209,8 @@ def _judge(method: _Method, sales: np.ndarray, weeks: list[date], origins: list[
     errors, inside = [], []
     for end in origins:
         known, outcome = sales[:end], sales[end : end + HORIZON_WEEKS]
-        try:
-            path = method(known, weeks[:end], weeks[end : end + HORIZON_WEEKS])
-        except (ValueError, np.linalg.LinAlgError):
+        path = _path(method, known, weeks[:end], weeks[end : end + HORIZON_WEEKS])
+        if path is None:
             return float("inf"), float("nan")
         # Where nothing ever changed, any error is infinitely many times the usual one.
         error = np.abs(path.middle - outcome).mean()
@@ -212,6 +218,18 @@ def _judge(method: _Method, sales: np.ndarray, weeks: list[date], origins: list[
         inside.append(((outcome >= path.low) & (outcome <= path.high)).mean())
     mean = float(np.mean(errors))
     return (mean if np.isfinite(mean) else float("inf")), float(np.mean(inside))
+
+
+def _path(method: _Method, sales: np.ndarray, past: list[date], coming: list[date]) -> Path | None:
+    """What a method foresees; None where its fit fails or its middle is no amount. An interval with such an end is left out."""
+    try:
+        path = method(sales, past, coming)
+    except (ValueError, ArithmeticError):
+        return None
+    middle, low, high = (np.abs(values) < _TOO_LARGE for values in (path.middle, path.low, path.high))
+    if not middle.all():
+        return None
+    return Path(path.middle, *(np.where(low & high, values, np.nan) for values in (path.low, path.high)))
 
 
 def _around(middle: np.ndarray, changes: np.ndarray, growth: np.ndarray) -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -10,7 +12,7 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from orchestration.predictive import forecast as subject
-from orchestration.predictive.forecast import forecast, rolling_origins, scale
+from orchestration.predictive.forecast import Path, forecast, rolling_origins, scale
 from orchestration.predictive.spring_festival import _NEW_YEARS, phase_shares
 
 LAST = date(2026, 3, 23)
@@ -116,6 +118,51 @@ def test_a_short_history_has_a_named_fallback(weeks: int, method: set[str], base
     assert np.isfinite(made.path.middle).all() and (made.path.middle > 0).all()
     assert np.isnan(made.path.low).all() == (weeks < 3)
     assert np.isnan(made.mase) == (baseline == "recent_mean")
+
+
+def _last_fit(monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], Path]) -> None:
+    """The structural model as it is at the origins, changed when it is fitted to the whole history."""
+    real = subject.structural
+
+    def structural(sales: np.ndarray, past: list[date], coming: list[date]) -> Path:
+        made = real(sales, past, coming)
+        return change(made) if past[-1] == date(2026, 1, 19) else made
+
+    monkeypatch.setattr(subject, "structural", structural)
+
+
+def _fails(path: Path) -> Path:
+    raise np.linalg.LinAlgError("Schur decomposition solver error.")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _fails,
+        lambda path: replace(path, middle=np.r_[path.middle[:7], np.nan]),
+        # Finite, but not an amount that the table could hold: it would be stored as 0.
+        lambda path: replace(path, middle=path.middle * 1e12),
+    ],
+)
+def test_where_the_best_model_finds_no_path_the_baseline_serves_and_says_so(
+    change: Callable[[Path], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _last_fit(monkeypatch, change)
+    sales, last = _festive(120, date(2026, 1, 19)), date(2026, 1, 19)
+    made = forecast(sales, last)
+    assert (made.method, made.verdict, made.baseline) == ("seasonal_naive", "model_failed", "seasonal_naive")
+    assert made.mase == made.baseline_mase and made.spring_festival == "ignored"
+    np.testing.assert_array_equal(made.path.middle, sales[-52:-44])
+
+
+def test_an_interval_with_an_end_that_is_no_number_is_unknown_and_the_model_serves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _last_fit(monkeypatch, lambda path: replace(path, high=np.r_[path.high[:7], np.inf]))
+    made = forecast(_festive(120, date(2026, 1, 19)), date(2026, 1, 19))
+    assert (made.method, made.verdict) == ("structural", "model_serves")
+    for end in (made.path.low, made.path.high):
+        assert np.isnan(end).tolist() == [False] * 7 + [True]
 
 
 @pytest.mark.parametrize("sales", [np.zeros(120), np.full(120, 7.0), np.r_[np.zeros(100), np.full(40, 7.0), -5.0]])
