@@ -57,8 +57,11 @@ class Forecasted:
 
 
 def choose_day(client: Client, settings: Settings, as_of: date | None = None) -> date:
-    """The day to predict from: as asked, else the last refreshed one. Raises TierhouseError where the facts end before it, or
-    where the last refresh was that of a version which had no tables for predictions."""
+    """The day to predict from: as asked, else the last published one.
+
+    Raises TierhouseError where the day is not published, since drift compares its snapshot and the forecast takes tiers from it,
+    or where the last refresh was that of a version which had no tables for predictions.
+    """
     days = published_days(client, settings)
     if not days:
         raise TierhouseError("nothing is refreshed yet; run `tierhouse refresh` first")
@@ -67,11 +70,13 @@ def choose_day(client: Client, settings: Settings, as_of: date | None = None) ->
             raise TierhouseError(
                 f"there is no table predictive.{table} yet; run `tierhouse refresh` once, then predict again"
             )
-    if as_of and as_of > days[-1]:
-        raise TierhouseError(
-            f"the warehouse is refreshed up to {days[-1]}; run `tierhouse refresh --as-of {as_of}` first, or predict an earlier day"
-        )
     day = as_of or days[-1]
+    if day not in days:
+        # Of two that are equally near the earlier one, which knows less.
+        nearest = min(days, key=lambda one: (abs(one - day), one))
+        raise TierhouseError(
+            f"{day} is not published; run `tierhouse refresh --as-of {day}` first, or predict from {nearest}, the nearest published day"
+        )
     if store.first_order_day(client, settings, day) is None:
         raise TierhouseError(f"no order was known by {day}; predict a later day")
     return day

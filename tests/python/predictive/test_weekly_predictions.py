@@ -23,6 +23,7 @@ from orchestration.warehouse.settings import Settings
 LAST = date(2026, 3, 29)
 # Two weeks before the end, so that there is something to leak.
 DAY = LAST - timedelta(days=14)
+BEFORE = date(2025, 1, 1)
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +63,8 @@ def forecasted(client: Client, settings: Settings) -> Iterator[Forecasted]:
     client.command("CREATE DATABASE IF NOT EXISTS tierhouse_snapshots")
     client.command(
         "CREATE TABLE tierhouse_snapshots.published_builds ENGINE = MergeTree ORDER BY as_of_date AS "
-        f"SELECT toDate('{DAY}') - 3 AS as_of_date, 'b' AS build_id UNION ALL SELECT toDate('{LAST}'), 'later'"
+        f"SELECT toDate('{DAY}') - 3 AS as_of_date, 'b' AS build_id UNION ALL SELECT toDate('{LAST}'), 'later' "
+        f"UNION ALL SELECT toDate('{BEFORE}'), 'before any order'"
     )
     client.command(
         "CREATE TABLE tierhouse_snapshots.customer_tier_snapshots ENGINE = MergeTree ORDER BY customer_id AS "
@@ -167,15 +169,17 @@ def test_every_series_has_eight_weeks_and_a_short_history_says_so(client: Client
     assert "gold label" in set(rows["member_name"]) and "wrong" not in set(rows["member"])
 
 
-def test_a_day_is_predicted_up_to_the_last_refreshed_one_and_not_before_the_first_order(
-    client: Client, settings: Settings, recommended: Recommended, forecasted: Forecasted
+def test_only_a_published_day_with_an_order_is_predicted_from(
+    client: Client, settings: Settings, forecasted: Forecasted
 ) -> None:
+    published = DAY - timedelta(days=3)
     assert choose_day(client, settings) == LAST
-    assert choose_day(client, settings, DAY) == DAY
-    with pytest.raises(TierhouseError, match=f"refreshed up to {LAST}"):
-        choose_day(client, settings, LAST + timedelta(days=1))
-    with pytest.raises(TierhouseError, match="no order was known by 2025-01-01"):
-        choose_day(client, settings, date(2025, 1, 1))
+    assert choose_day(client, settings, published) == published
+    for asked, nearest in ((LAST + timedelta(days=1), LAST), (DAY, published), (date(2024, 1, 1), BEFORE)):
+        with pytest.raises(TierhouseError, match=f"{asked} is not published; .*from {nearest}, the nearest"):
+            choose_day(client, settings, asked)
+    with pytest.raises(TierhouseError, match=f"no order was known by {BEFORE}"):
+        choose_day(client, settings, BEFORE)
 
 
 def test_what_came_after_the_day_changes_nothing(
