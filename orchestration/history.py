@@ -44,6 +44,21 @@ def published_days(client: Client, settings: Settings) -> list[date]:
     return [row[0] for row in client.query(f"SELECT DISTINCT as_of_date FROM {table} ORDER BY 1").result_rows]
 
 
+def refreshed_days(client: Client, settings: Settings) -> list[date]:
+    """The same for work that reads the facts. Raises TierhouseError where no day is published, or the facts are half changed."""
+    days = published_days(client, settings)
+    if not days:
+        raise TierhouseError("nothing is refreshed yet; run `tierhouse refresh` first")
+    # The work list is written before the facts and the watermark after them; a build from nothing empties the watermark first.
+    facts = settings.database("facts")
+    is_whole = client.query(
+        f"SELECT count() > 0 AND max(loaded_at) >= (SELECT max(loaded_at) FROM {facts}.fct_changed_orders) FROM {facts}.fct_watermark"
+    ).result_rows[0][0]
+    if not is_whole:
+        raise TierhouseError("a refresh was cut off while it changed the facts; run `tierhouse refresh` first")
+    return days
+
+
 def build_facts(client: Client, settings: Settings, as_of: date, full: bool = False) -> None:
     """Bring the facts up to what has landed, and judge landing and facts. Raises TierhouseError when they do not hold."""
     run_id = str(uuid.uuid4())

@@ -11,7 +11,7 @@ import pandas as pd
 from clickhouse_connect.driver.client import Client
 
 from orchestration.errors import TierhouseError
-from orchestration.history import published_days
+from orchestration.history import refreshed_days
 from orchestration.predictive import forecast as forecasting
 from orchestration.predictive import store_forecast
 from orchestration.predictive import store_recommendation as store
@@ -60,11 +60,9 @@ def choose_day(client: Client, settings: Settings, as_of: date | None = None) ->
     """The day to predict from: as asked, else the last published one.
 
     Raises TierhouseError where the day is not published, since drift compares its snapshot and the forecast takes tiers from it,
-    or where the last refresh was that of a version which had no tables for predictions.
+    where a refresh was cut off, or where the last one was that of a version which had no tables for predictions.
     """
-    days = published_days(client, settings)
-    if not days:
-        raise TierhouseError("nothing is refreshed yet; run `tierhouse refresh` first")
+    days = refreshed_days(client, settings)
     for table in ("product_recommendations", "recommendation_evaluation", "sales_forecast"):
         if client.command(f"EXISTS TABLE {settings.database('predictive')}.{table}") != 1:
             raise TierhouseError(

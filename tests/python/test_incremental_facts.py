@@ -9,6 +9,8 @@ from clickhouse_connect.driver.client import Client
 from reference.histories import random_history
 
 from orchestration import dbt
+from orchestration.errors import TierhouseError
+from orchestration.history import refreshed_days
 from orchestration.landing import create_landing_tables
 from orchestration.warehouse.client import connect
 from orchestration.warehouse.settings import Settings
@@ -43,9 +45,15 @@ def test_three_deliveries_in_any_order_give_the_facts_of_one(settings: Settings,
     assert grown == anew
 
 
-def test_a_build_that_was_killed_before_its_end_is_made_up_by_the_next(settings: Settings) -> None:
+def test_facts_of_a_build_that_was_killed_are_refused_and_made_up_by_the_next(settings: Settings) -> None:
     client = connect(settings, autogenerate_session_id=False)
     _start_anew(client, settings)
+    with pytest.raises(TierhouseError, match="nothing is refreshed yet"):
+        refreshed_days(client, settings)
+    client.command(f"CREATE DATABASE {settings.database('snapshots')}")
+    client.command(
+        f"CREATE TABLE {settings.database('snapshots')}.published_builds ENGINE = Memory AS SELECT toDate('{LAST_DAY}') AS as_of_date"
+    )
     history = random_history(9, LAST_DAY, settings.zone)
     half = {name: np.arange(len(rows)) % 2 == 0 for name, rows in history.items()}
     for name, rows in history.items():
@@ -54,9 +62,17 @@ def test_a_build_that_was_killed_before_its_end_is_made_up_by_the_next(settings:
     for name, rows in history.items():
         _land(client, settings, name, rows[~half[name]], FIRST_LOAD + timedelta(hours=1))
     # The lines are made, the orders and the watermark are not: what a kill in between leaves.
-    _build(settings, "killed", select="stg_orders stg_order_lines stg_refunds fct_changed_orders fct_order_lines")
+    until_lines = "stg_orders stg_order_lines stg_refunds fct_changed_orders fct_order_lines"
+    _build(settings, "killed", select=until_lines)
+    with pytest.raises(TierhouseError, match=r"cut off .*run `tierhouse refresh` first"):
+        refreshed_days(client, settings)
     _build(settings, "next")
+    assert refreshed_days(client, settings) == [LAST_DAY]
     grown = [_rows(client, settings, fact) for fact in FACTS]
+
+    _build(settings, "killed from nothing", "--full-refresh", select=until_lines)
+    with pytest.raises(TierhouseError, match=r"cut off .*run `tierhouse refresh` first"):
+        refreshed_days(client, settings)
 
     _build(settings, "full", "--full-refresh")
 
@@ -88,7 +104,7 @@ def test_facts_refuse_a_full_build_without_its_work_list(settings: Settings) -> 
 
 
 def _start_anew(client: Client, settings: Settings) -> None:
-    for layer in ("landing", "staging", "facts"):
+    for layer in ("landing", "staging", "facts", "snapshots"):
         client.command(f"DROP DATABASE IF EXISTS {settings.database(layer)} SYNC")
     # As in another, empty warehouse that this same process builds next.
     client.command(f"DROP DATABASE IF EXISTS {settings.prefix} SYNC")
