@@ -70,14 +70,16 @@ class Origin:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """rows: one per metric: metric, value, low, high, baseline, baseline_value, gain, gain_low, gain_high, comparison,
-    is_deciding, baseline_values (dict). gain: how much better the model is, whichever way the metric points."""
+    """reason, reason_zh: why nothing could be judged, else empty. rows: one per metric: metric, value, low, high, baseline,
+    baseline_value, gain, gain_low, gain_high, comparison, is_deciding, baseline_values (dict). gain: how much better the model
+    is, whichever way the metric points."""
 
     question: Question
     verdict: str
     served_model: str
     best_baseline: str
     reason: str
+    reason_zh: str
     origin_days: tuple[date, ...]
     customer_count: int
     rows: pd.DataFrame
@@ -178,16 +180,19 @@ def evaluate(question: Question, origins: Sequence[Origin], options: Options = O
     of its gain in the deciding metric is above 0. Too little data is a verdict, never an exception.
     """
     origins = [_sorted(origin) for origin in origins]
-    enough = [origin for origin in origins if not _shortage(question, origin, options)]
+    shortages = [(origin.day, _shortage(question, origin, options)) for origin in origins]
+    enough = [origin for origin, (_, shortage) in zip(origins, shortages, strict=True) if shortage is None]
     days = tuple(origin.day for origin in enough)
     customers = np.unique(np.concatenate([origin.customer_id for origin in enough])) if enough else np.array([])
     if len(enough) < options.fewest_origins:
-        shortages = [
-            f"{origin.day}: {_shortage(question, origin, options)}" for origin in origins if origin not in enough
+        fewest = options.fewest_origins
+        reason = [
+            f"{len(enough)} cut days, fewer than {fewest}",
+            *(f"{day}: {one[0]}" for day, one in shortages if one),
         ]
-        reason = "; ".join([f"{len(enough)} cut days, fewer than {options.fewest_origins}", *shortages])
-        empty = pd.DataFrame()
-        return Evaluation(question, TOO_LITTLE_DATA, question.in_use, "", reason, days, len(customers), empty)
+        reason_zh = [f"{len(enough)}个截止日，少于{fewest}个", *(f"{day}：{one[1]}" for day, one in shortages if one)]
+        texts = "; ".join(reason), "；".join(reason_zh)
+        return Evaluation(question, TOO_LITTLE_DATA, question.in_use, "", *texts, days, len(customers), pd.DataFrame())
     values = _measure(question, enough, customers, options)
     rows = [_compare(question, metric, *values[metric], options) for metric in values]
     rows += [_uncompared(metric, value) for metric, value in _calibrated(enough).items()]
@@ -200,6 +205,7 @@ def evaluate(question: Question, origins: Sequence[Origin], options: Options = O
         PROMOTED if is_better else BASELINE_SERVES,
         question.model if is_better else question.in_use or best,
         best,
+        "",
         "",
         days,
         len(customers),
@@ -231,18 +237,22 @@ def _sorted(origin: Origin) -> Origin:
     )
 
 
-def _shortage(question: Question, origin: Origin, options: Options) -> str:
-    """Why a cut day cannot be judged; empty when it can."""
+def _shortage(question: Question, origin: Origin, options: Options) -> tuple[str, str] | None:
+    """Why a cut day cannot be judged, in English and Chinese; None when it can."""
     if question.model not in origin.scores:
-        return "no model"
+        return "no model", "没有模型"
     count, positive = len(origin.actual), int((origin.actual > 0).sum())
-    if count < options.fewest_customers:
-        return f"{count} customers, fewer than {options.fewest_customers}"
-    if positive < options.fewest_of_an_outcome:
-        return f"{positive} customers with an outcome, fewer than {options.fewest_of_an_outcome}"
-    if question.is_yes_or_no and count - positive < options.fewest_of_an_outcome:
-        return f"{count - positive} customers without the outcome, fewer than {options.fewest_of_an_outcome}"
-    return ""
+    counted = [
+        (count, options.fewest_customers, "customers", "位客户"),
+        (positive, options.fewest_of_an_outcome, "customers with an outcome", "位客户有该结果"),
+    ]
+    if question.is_yes_or_no:
+        without = count - positive
+        counted.append((without, options.fewest_of_an_outcome, "customers without the outcome", "位客户没有该结果"))
+    for found, fewest, what, what_zh in counted:
+        if found < fewest:
+            return f"{found} {what}, fewer than {fewest}", f"{found}{what_zh}，少于{fewest}位"
+    return None
 
 
 def _measure(

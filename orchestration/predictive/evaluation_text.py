@@ -43,7 +43,7 @@ def in_words(evaluation: Evaluation) -> tuple[str, str]:
         serves = (f"; {served} serves", f"；继续使用{served_zh}") if evaluation.served_model else ("", "")
         return (
             f"{model} cannot be judged: too little data ({evaluation.reason}){serves[0]}.",
-            f"{model_zh}无法评估：数据不足（{evaluation.reason}）{serves[1]}。",
+            f"{model_zh}无法评估：数据不足（{evaluation.reason_zh}）{serves[1]}。",
         )
     decided = evaluation.rows[evaluation.rows["is_deciding"]].iloc[0]
     metric, metric_zh = _METRICS.get(question.deciding_metric, (question.deciding_metric, question.deciding_metric))

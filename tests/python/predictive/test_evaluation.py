@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 
 import numpy as np
@@ -218,26 +219,37 @@ def test_chances_are_judged_by_brier_where_less_is_better() -> None:
 
 
 @pytest.mark.parametrize(
-    ("origins", "why"),
+    ("origins", "why", "why_zh"),
     [
-        ([], "0 cut days, fewer than 2"),
-        (_origins(0.3, days=1), "1 cut days, fewer than 2"),
-        (_origins(0.3, count=30), "30 customers, fewer than 100"),
+        ([], "0 cut days, fewer than 2", "0个截止日，少于2个"),
+        (_origins(0.3, days=1), "1 cut days, fewer than 2", "1个截止日，少于2个"),
+        (
+            _origins(0.3, count=30),
+            "; 2024-01-28: 30 customers, fewer than 100",
+            "；2024-01-28：30位客户，少于100位",
+        ),
         (
             [Origin(one.day, one.customer_id, 0 * one.actual, one.scores, one.predicted) for one in _origins(0.3)],
-            "an outcome",
+            "0 customers with an outcome, fewer than 10",
+            "0位客户有该结果，少于10位",
         ),
         (
             [Origin(one.day, one.customer_id, one.actual, {"blind": one.actual}, one.actual) for one in _origins(0.3)],
             "no model",
+            "没有模型",
         ),
     ],
 )
-def test_too_little_data_is_a_verdict_with_a_reason(origins: list[Origin], why: str) -> None:
+def test_too_little_data_is_a_verdict_with_a_reason_in_both_languages(
+    origins: list[Origin], why: str, why_zh: str
+) -> None:
     judged = evaluate(Question("model", "normalised_gini", 90, in_use="historical_margin"), origins, FEW)
     assert (judged.verdict, judged.served_model) == (TOO_LITTLE_DATA, "historical_margin")
-    assert why in judged.reason
-    assert "too little data" in in_words(judged)[0] and "数据不足" in in_words(judged)[1]
+    english, chinese = in_words(judged)
+    assert f"too little data ({judged.reason})" in english and why in judged.reason
+    assert f"数据不足（{judged.reason_zh}）" in chinese and why_zh in judged.reason_zh
+    # Nothing but the model's name, which is not translated, is left in Latin letters.
+    assert not re.search("[a-z]{3}", chinese.removeprefix("model"))
 
 
 def test_losses_are_nothing_to_find() -> None:
