@@ -1,4 +1,5 @@
 -- One row per order with a header, line or refund version that the facts do not hold yet: the work list of this build.
+-- A version of a refund is one of every order that any version of it ever named: the refund leaves one and joins another.
 -- The flags say which versions of an order have to be put in order; an order without any has one single period, which saves
 -- the facts the sorting. A build from nothing lists only the orders with a flag, and one row for all others,
 -- covers_all = 1, which carries no order.
@@ -9,14 +10,17 @@
 ) }}
 
 {% set watermark = facts_watermark() %}
+{% set newer = 'loaded_at > ' ~ watermark if watermark else 'false' %}
 {% set sources = [ref('stg_orders'), ref('stg_order_lines'), ref('stg_refunds')] %}
 {% set in_work = 'order_id in (select order_id from changed)' if watermark else 'true' %}
 
 with changed as (
-    {% for relation in sources -%}
-    select order_id, loaded_at from {{ relation }} where {{ 'loaded_at > ' ~ watermark if watermark else 'false' }}
-    {% if not loop.last %}union all{% endif %}
-    {% endfor %}
+    {% for relation in sources[:2] -%}
+    select order_id, loaded_at from {{ relation }} where {{ newer }}
+    union all
+    {% endfor -%}
+    select order_id, loaded_at from {{ ref('stg_refunds') }}
+    where refund_id in (select refund_id from {{ ref('stg_refunds') }} where {{ newer }})
 ),
 
 flagged as (

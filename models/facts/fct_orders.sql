@@ -41,7 +41,12 @@ with line_sums as (
 ),
 
 refund_periods as (
-    select * from {{ with_known_period(ref('stg_refunds'), ['refund_id'], 'order_id in ' ~ refunded_orders) }} where is_deleted = 0
+    -- All versions of a refund are put in order together, since the latest one decides which order it belongs to.
+    select * from {{ with_known_period(
+        ref('stg_refunds'), ['refund_id'],
+        'refund_id in (select refund_id from ' ~ ref('stg_refunds') ~ ' where order_id in ' ~ refunded_orders ~ ')'
+    ) }}
+    where is_deleted = 0 and order_id in {{ refunded_orders }}
 ),
 
 refunded_costs as (

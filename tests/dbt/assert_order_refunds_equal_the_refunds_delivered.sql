@@ -6,7 +6,7 @@ with refunds as (
         refund_id,
         argMax(tuple(order_id, refund_amount, is_deleted), known_at) as latest
     from {{ ref('stg_refunds') }}
-    where order_id in {{ checked_orders() }}
+    where refund_id in (select refund_id from {{ ref('stg_refunds') }} where order_id in {{ checked_orders() }})
     group by refund_id
 ),
 

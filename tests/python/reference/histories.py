@@ -295,6 +295,9 @@ def _change_line(random: np.random.Generator, rows: pd.DataFrame) -> None:
 def _change_refund(random: np.random.Generator, rows: pd.DataFrame) -> None:
     _change_amount(random, rows)
     rows["quantity"] = np.round(rows["quantity"] * random.choice([0.5, 1], len(rows)), 3)
+    # It belonged to another order all along.
+    moved = random.random(len(rows)) < 0.4
+    rows["order_id"] = np.where(moved, random.integers(1, ORDERS + 1, len(rows)), rows["order_id"])
 
 
 def _change_amount(random: np.random.Generator, rows: pd.DataFrame) -> None:
