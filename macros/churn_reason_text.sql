@@ -9,6 +9,7 @@
     {%- set fall = 'toString(round(-100 * ifNull(' ~ row ~ '.spend_change, 0)))' -%}
     multiIf(
         {{ row }}.reason_code = 'account_closed', {{ "'the account is closed'" if english else "'账户已关闭'" }},
+        {{ row }}.reason_code = 'account_blocked', {{ "'the account is blocked, so its silence says nothing'" if english else "'账户已冻结，未下单不代表流失'" }},
         {{ row }}.reason_code = 'new_customer', {{ "'new customer, no rhythm yet'" if english else "'新客户，尚无下单规律'" }},
         {{ row }}.reason_code = 'lapsed',
         {% if english -%}

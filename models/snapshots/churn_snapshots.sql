@@ -1,5 +1,6 @@
 -- One row per scored customer, as-of date and build: churn risk, its reason, and the action that the tier of the day calls for.
--- When a day is decided again its measures are carried over; tier and action are those of the new decision.
+-- An account that is closed or blocked calls for none. When a day is decided again its measures are carried over; tier and
+-- action are those of the new decision.
 {{ config(order_by='customer_id') }}
 
 with measured as (
@@ -37,5 +38,11 @@ select
 from measured
 inner join {{ ref('customer_tier_snapshots') }} as tiers
     on measured.customer_id = tiers.customer_id and measured.as_of_date = tiers.as_of_date
-left join {{ configured('churn_actions') }} as actions on tiers.tier = actions.tier and measured.churn_risk = actions.churn_risk
+left join {{ configured('churn_actions') }} as actions
+    on tiers.tier = actions.tier
+        and multiIf(
+            measured.reason_code in ('account_closed', 'account_blocked'), '',
+            measured.reason_code = 'lapsed', 'lapsed',
+            toString(measured.churn_risk)
+        ) = actions.churn_risk
 where tiers.as_of_date = {{ as_of() }} and tiers.build_id = {{ build_id() }}

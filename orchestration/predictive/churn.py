@@ -1,7 +1,7 @@
 """Churn of every customer: silence against the own rhythm, partial defection, how grave it is and what it may cost.
 
-Formulas and thresholds: docs/definitions.md. New customers, seasonal pauses that repeat last year's, and days on which a
-whole kind of customer is closed are no alarms.
+Formulas and thresholds: docs/definitions.md. New customers, blocked ones, seasonal pauses that repeat last year's, and days on
+which a whole kind of customer is closed are no alarms.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def churn(
     is_dropped = dropped["category_id"].notna().to_numpy()
 
     risk, reason = _judge(
-        is_closed=(customers["customer_status"] == "closed").to_numpy(),
+        status=customers["customer_status"].to_numpy(),
         is_new=history_days <= NEW_CUSTOMER_DAYS,
         defected=defected,
         ratio=ratio,
@@ -74,7 +74,9 @@ def churn(
     shortfall = np.where(fall["is_falling"], usual - customers["net_90d"].to_numpy(dtype=np.float64), 0.0)
     partial = np.minimum(np.maximum(shortfall, lost_amount), usual)
     at_risk = np.where(
-        np.isin(reason, ["account_closed", "lapsed"]), 0.0, defected * usual + (1.0 - defected) * partial
+        np.isin(reason, ["account_closed", "account_blocked", "lapsed"]),
+        0.0,
+        defected * usual + (1.0 - defected) * partial,
     )
     return pd.DataFrame(
         {
@@ -113,7 +115,7 @@ def _of_everyone(rhythms: pd.DataFrame, customers: pd.DataFrame, as_of: int) -> 
 
 
 def _judge(
-    is_closed: np.ndarray,
+    status: np.ndarray,
     is_new: np.ndarray,
     defected: np.ndarray,
     ratio: np.ndarray,
@@ -129,7 +131,9 @@ def _judge(
     without_pause = rhythms["silence_open_days"].to_numpy() / gap
     without_holiday = rhythms["silence_days"].to_numpy() / gap
     cases = [
-        (is_closed, "high", "account_closed"),
+        (status == "closed", "high", "account_closed"),
+        # Who may not order says nothing by not ordering.
+        (status == "blocked", "low", "account_blocked"),
         (is_new, "low", "new_customer"),
         (is_high & (rhythms["silence_days"].to_numpy() > LAPSED_DAYS), "high", "lapsed"),
         (is_high, "high", "silent"),

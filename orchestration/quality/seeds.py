@@ -28,7 +28,7 @@ _CHOICES = {
     ("tier_policy", "blocked_treatment"): {"freeze", "lowest"},
     ("tier_gates", "measure"): {"overdue_days_max", "overdue_amount", "complaint_count_90d", "has_risk_flag"},
     ("tier_benefits", "may_try_new_products"): {"0", "1"},
-    ("churn_actions", "churn_risk"): {"low", "medium", "high"},
+    ("churn_actions", "churn_risk"): {"low", "medium", "high", "lapsed"},
 }
 # Whole numbers and shares of the policy with their bounds.
 _RANGES: dict[str, tuple[int, int | Decimal]] = {

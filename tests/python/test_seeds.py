@@ -71,7 +71,7 @@ def test_the_shipped_seeds_are_sound(seeds: Path) -> None:
         ("tier_gates", "overdue_days_max,15", "mood,15", "measure is `mood`, must be one of"),
         ("tier_benefits", "diamond,0.03", "diamond,3", "discount_rate is `3`, must be a share from 0 to below 1"),
         ("tier_benefits", "bronze,0.00", "gold,0.00", "second row for 2000-01-01 gold"),
-        ("churn_actions", "gold,low", "gold,none", "churn_risk is `none`, must be one of high, low, medium"),
+        ("churn_actions", "gold,low", "gold,none", "churn_risk is `none`, must be one of high, lapsed, low, medium"),
         ("churn_actions", "gold,low", "gold,high", "second row for 2000-01-01 gold high"),
         ("churn_actions", "2000-01-01,gold,low", "2001-01-01,gold,low", "version 2000-01-01 has no row for gold low"),
         ("churn_actions", "维持日常服务", "", "diamond low has no action in one of the two languages"),

@@ -146,6 +146,13 @@ def test_a_closed_account_is_shown_but_not_worth_an_effort() -> None:
     assert (result["churn_risk"], result["reason_code"], result["value_at_risk"]) == ("high", "account_closed", 0)
 
 
+def test_a_blocked_account_is_no_alarm_however_long_it_is_silent() -> None:
+    for last in (-50, -200):
+        result = score([np.arange(-600, last, 3)], customer_status=["blocked"]).iloc[0]
+        assert result["p_defected"] > 0.6
+        assert (result["churn_risk"], result["reason_code"], result["value_at_risk"]) == ("low", "account_blocked", 0)
+
+
 def test_value_at_risk_is_what_ninety_days_are_worth_times_the_chance_to_lose_it() -> None:
     result = score([np.arange(-600, -30, 3), np.arange(-600, 0, 3)])
 
