@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from orchestration.predictive.artifacts import Artifact, fingerprint
+from orchestration.predictive.one_thread import in_one_thread
 from orchestration.predictive.order_process import (
     OrderModel,
     discounted_orders,
@@ -89,6 +90,7 @@ def holdout_days(history_days: int, options: Options) -> int:
     return max(1, min(options.holdout_days, history_days // 3))
 
 
+@in_one_thread()
 def fit_lifetime_value(training: pd.DataFrame, trained_until: date, holdout: int, options: Options) -> Artifact:
     """Fit everything on what was known at the end of a day.
 
@@ -136,6 +138,7 @@ def fit_lifetime_value(training: pd.DataFrame, trained_until: date, holdout: int
     )
 
 
+@in_one_thread()
 def score_lifetime_value(
     customers: pd.DataFrame, artifact: Artifact | None, options: Options, reason: str = ""
 ) -> pd.DataFrame:

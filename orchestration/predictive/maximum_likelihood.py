@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from orchestration.predictive.one_thread import in_one_thread
+
 Objective = Callable[[np.ndarray], tuple[float, np.ndarray]]
 
 
@@ -25,6 +27,7 @@ class Maximum:
     converged: bool
 
 
+@in_one_thread()
 def maximise(objective: Objective, starts: Sequence[np.ndarray], bound: float, count: float) -> Maximum:
     """The maximum that the first start which converges leads to, else the best of all starts.
 

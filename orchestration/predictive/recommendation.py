@@ -8,15 +8,13 @@ Definitions: docs/definitions.md, "Recommendations".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import wraps
-from typing import ParamSpec, TypeVar
 
 import numpy as np
 import pandas as pd
-from threadpoolctl import threadpool_limits
 
+from orchestration.predictive.one_thread import in_one_thread
 from orchestration.predictive.recommendation_sources import (
     FACTORISATION,
     POPULARITY,
@@ -58,8 +56,7 @@ TOGETHER_LIFT = 1.5
 POPULAR_PRODUCTS = 50
 
 _CELLS_AT_ONCE = 6_000_000
-_Arguments = ParamSpec("_Arguments")
-_Result = TypeVar("_Result")
+_LINEAR_ALGEBRA = ("implicit.cpu.als", "sklearn.linear_model")
 
 
 @dataclass(frozen=True)
@@ -90,28 +87,13 @@ def unjudged(reason: str) -> Choice:
     return Choice(REPURCHASE, POPULARITY, reason)
 
 
-def _in_one_thread(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
-    """Linear algebra in one thread: several add up in another order, and the last digit decides ties."""
-
-    @wraps(function)
-    def run(*arguments: _Arguments.args, **named: _Arguments.kwargs) -> _Result:
-        # Loaded first, since the limit holds for the libraries that are there when it is set.
-        import implicit.cpu.als  # noqa: F401
-        import sklearn.linear_model  # noqa: F401
-
-        with threadpool_limits(1):
-            return function(*arguments, **named)
-
-    return run
-
-
-@_in_one_thread
+@in_one_thread(*_LINEAR_ALGEBRA)
 def learn(history: History, catalogue: Catalogue) -> Model:
     """Nearness and factors of the products, from the purchases of some customers."""
     return learn_sources(history, catalogue)
 
 
-@_in_one_thread
+@in_one_thread(*_LINEAR_ALGEBRA)
 def choose(training: Fold, judging: Fold) -> tuple[Choice, pd.DataFrame]:
     """Let every method make its lists at the cut-off of `judging`, and compare them with what was bought after it.
 
@@ -155,7 +137,7 @@ def choose(training: Fold, judging: Fold) -> tuple[Choice, pd.DataFrame]:
     return choice, pd.DataFrame(rows)
 
 
-@_in_one_thread
+@in_one_thread(*_LINEAR_ALGEBRA)
 def recommend(
     history: History, model: Model, catalogue: Catalogue, choice: Choice, length: int = LIST_LENGTH
 ) -> pd.DataFrame:

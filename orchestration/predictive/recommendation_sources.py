@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from orchestration.predictive.one_thread import row_by_row_product
+
 POPULARITY, REPURCHASE, TOGETHER, FACTORISATION = "popularity", "repurchase", "co_occurrence", "factorisation"
 SOURCES = (POPULARITY, REPURCHASE, TOGETHER, FACTORISATION)
 
@@ -66,7 +68,8 @@ class History:
 
     def weights(self) -> np.ndarray:
         """Order lines, the older the less."""
-        return self.counts.astype(np.float32) @ RECENCY_WEIGHTS
+        weighted = self.counts.astype(np.float32) * RECENCY_WEIGHTS
+        return weighted[:, 0] + weighted[:, 1] + weighted[:, 2]
 
     def part(self, start: int, end: int) -> History:
         """The customers from `start` to before `end`."""
@@ -135,7 +138,7 @@ def score(source: str, history: History, model: Model, catalogue: Catalogue) -> 
     if source == POPULARITY:
         return popularity
     if source == FACTORISATION:
-        return user_factors(history, model, products) @ model.item_factors.T
+        return row_by_row_product(user_factors(history, model, products), model.item_factors.T)
     if source == REPURCHASE:
         faded = history.weights() * np.float32(0.5) ** (history.last_age / REPURCHASE_HALF_LIFE_DAYS).astype(np.float32)
         return history.matrix(faded, products).toarray() + TIE * popularity
