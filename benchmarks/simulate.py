@@ -70,6 +70,8 @@ SELECT toDate('{first}') + 7 * week AS as_of_date, 'build' AS build_id, toUInt64
     if(cityHash64(customer_id, 10) % 20 = 0, null, toNullable(cityHash64(customer_id, week, 11) % 1000 / 1000)) AS headroom_share,
     if(cityHash64(customer_id, 12) % 3 = 0, null, toNullable(cityHash64(customer_id, week, 13) % 1000 / 1000)) AS growth_share,
     toNullable(0.1) AS new_product_acceptance_180d,
+    headroom_share AS headroom_by_size_share, growth_share AS growth_slope_share, growth_share AS expected_growth_share,
+    new_product_acceptance_180d AS new_product_acceptance_fitted_180d, toNullable(toUInt8(1)) AS potential_version,
     cityHash64(customer_id, intDiv(week, 4), 14) % 12 = 0 AS is_late,
     if(customer_id % 3 = 0, toNullable(toUInt32(if(is_late, cityHash64(customer_id, 15) % 80, 0))), null) AS overdue_days_max,
     if(customer_id % 3 = 0, toNullable(toDecimal64(overdue_days_max * 100, 2)), null) AS overdue_amount,

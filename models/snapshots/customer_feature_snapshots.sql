@@ -32,7 +32,9 @@ potential as (
         parts.forecast_method as forecast_method,
         parts.new_product_acceptance_fitted_180d as new_product_acceptance_fitted_180d,
         parts.acceptance_method as acceptance_method,
-        parts.potential_index_v2 as potential_index_v2
+        parts.potential_index_v2 as potential_index_v2,
+        -- The second version serves under the name of its artifact.
+        toUInt8(if(served.model_version = parts.model_version, 2, 1)) as potential_version
     from {{ source('predictive', 'potential') }} as served
     left join {{ source('predictive', 'potential_parts') }} as parts
         on served.customer_id = parts.customer_id and served.as_of_date = parts.as_of_date
@@ -60,7 +62,8 @@ select
     potential.forecast_method as forecast_method,
     potential.new_product_acceptance_fitted_180d as new_product_acceptance_fitted_180d,
     potential.acceptance_method as acceptance_method,
-    potential.potential_index_v2 as potential_index_v2
+    potential.potential_index_v2 as potential_index_v2,
+    potential.potential_version as potential_version
 from rated as features
 left join potential on features.customer_id = potential.customer_id
 {%- endif %}

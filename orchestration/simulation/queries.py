@@ -27,12 +27,14 @@ _STATE = (
     "earned_rank, earned_since_date, upgraded_on, up_count, up_rank, down_count, down_rank, tier_rank, tier_since_date"
 )
 _GATE_MEASURES = ("overdue_days_max", "overdue_amount", "complaint_count_90d", "has_risk_flag")
-# Share of the potential index by the part of the seed potential_weights.
+# Shares of the potential index by the part of the seed potential_weights: version 1, and version 2, in whose index a part is
+# the mean of its known shares.
 _POTENTIAL = {
-    "headroom": "headroom_share",
-    "growth": "growth_share",
-    "acceptance": "new_product_acceptance_180d",
+    "headroom": ("headroom_share", ("headroom_by_size_share",)),
+    "growth": ("growth_share", ("growth_slope_share", "expected_growth_share")),
+    "acceptance": ("new_product_acceptance_180d", ("new_product_acceptance_fitted_180d",)),
 }
+_POTENTIAL_COLUMNS = [column for first, second in _POTENTIAL.values() for column in (first, *second)]
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,8 @@ def _base(settings: Settings, days: Sequence[date], where: str, with_potential: 
         "cap_rank AS stored_cap_rank, override_rank AS stored_override_rank "
         f"FROM {marts}.customer_tier_history WHERE as_of_date IN ({chosen}) AND {where}"
     )
-    columns = (list(_POTENTIAL.values()) if with_potential else []) + (list(_GATE_MEASURES) if with_gates else [])
+    columns = [*_POTENTIAL_COLUMNS, "potential_version"] if with_potential else []
+    columns += _GATE_MEASURES if with_gates else ()
     if not columns:
         return history
     return (
@@ -157,12 +160,17 @@ def _score_steps(rules: Rules, needs_components: bool) -> list[str]:
 
 
 def _potential_index(rules: Rules) -> str:
-    """As predictive/potential.py: the mean of the known parts, weighted; null when none is known."""
+    """As predictive/potential.py and, on days that version 2 served, potential_parts.py: the mean of the known parts, weighted.
+
+    Null when none is known.
+    """
     weights = {row["part"]: f"{Decimal(row['weight']):f}" for row in rules.potential}
     total, known = [], []
-    for part, column in _POTENTIAL.items():
-        total.append(f"if({column} IS NULL, 0., {weights[part]} * assumeNotNull({column}))")
-        known.append(f"if({column} IS NULL, 0., {weights[part]})")
+    for part, (first, second) in _POTENTIAL.items():
+        means = [f"({' + '.join(second)}) / {len(second)}", *second]
+        share = f"if(ifNull(potential_version = 2, 0), coalesce({', '.join(means)}), {first})"
+        total.append(f"ifNull({weights[part]} * {share}, 0.)")
+        known.append(f"if({share} IS NULL, 0., {weights[part]})")
     return f"(({' + '.join(total)}) / nullIf({' + '.join(known)}, 0))"
 
 

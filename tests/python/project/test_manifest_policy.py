@@ -196,7 +196,12 @@ def test_feature_columns_are_documented_as_in_their_mart(models: dict[str, Node]
         "growth_rate_90d",
         "growth_share",
         "new_product_acceptance_180d",
+        "headroom_by_size_share",
+        "growth_slope_share",
+        "expected_growth_share",
+        "new_product_acceptance_fitted_180d",
         "potential_index",
+        "potential_version",
     }
     in_mart = set(models["customer_features"]["columns"]) - from_elsewhere
     documented = models["feature_snapshot"]["columns"]

@@ -21,8 +21,7 @@ from orchestration import dbt
 from orchestration.cli import main
 from orchestration.errors import TierhouseError
 from orchestration.landing.generator import land_demo
-from orchestration.predictive import store, threshold_review
-from orchestration.predictive.potential import MODEL_VERSION, potential
+from orchestration.predictive import store_potential, threshold_review
 from orchestration.project import PROJECT_DIR
 from orchestration.reviews import review_thresholds
 from orchestration.simulation import queries
@@ -39,7 +38,10 @@ _STATE = "customer_id, as_of_date, tier_rank, tier_since_date, earned_rank, up_c
 
 
 class Shop:
-    """A warehouse with three stored Mondays, and a copy of the project whose seeds may be changed."""
+    """A warehouse with three stored Mondays, and a copy of the project whose seeds may be changed.
+
+    From the second Monday on the second version of potential serves.
+    """
 
     def __init__(self, settings: Settings, project: Path) -> None:
         self.settings, self.project = settings, project
@@ -54,8 +56,7 @@ class Shop:
         """Publish a day as a refresh does; `first` names what is built before potential."""
         if first:
             self.build(day, *first)
-        result = potential(*store.read_potential_inputs(self.client, self.settings, day.isoformat()))
-        store.replace_potential(self.client, self.settings, day.isoformat(), result, MODEL_VERSION)
+        store_potential.refresh_potential(self.client, self.settings, day.isoformat())
         snapshots = ("customer_feature_snapshots", "customer_tier_snapshots", "tier_value_contribution_snapshots")
         self.build(day, "path:models/scoring", "path:models/tiers", *snapshots, "published_builds")
 
@@ -109,6 +110,10 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
             "FROM (SELECT toInt32(number) AS n FROM numbers(30))"
         )
         made.build(DAYS[-1], "resource_type:seed", "path:models/staging", "path:models/facts")
+        made.client.command(
+            "INSERT INTO tierhouse_predictive.promotions (evaluated_on, model, served_model, verdict) "
+            f"SELECT toDate('{DAYS[1]}'), 'potential', 'potential', 'promoted'"
+        )
         for day in DAYS:
             made.publish(day, "dim_customers", "dim_products", "path:models/features")
         marts = (
@@ -201,6 +206,17 @@ def test_unchanged_seeds_reproduce_the_stored_history(shop: Shop, policy: str, w
     states = shop.rows(f"SELECT {_STATE} FROM {simulator.past_states(days)} ORDER BY customer_id, as_of_date")
     assert len(states) > 200 * len(days)
     assert states == shop.stored(policy, days)
+
+
+def test_each_version_of_potential_serves_some_of_the_stored_days(shop: Shop) -> None:
+    served = shop.rows(
+        "SELECT as_of_date, max(potential_version), min(potential_version), "
+        "countIf(potential_index != potential_index_v2) "
+        f"FROM tierhouse_snapshots.customer_feature_snapshots WHERE as_of_date IN ({queries.days_list(DAYS)}) "
+        "GROUP BY as_of_date ORDER BY as_of_date"
+    )
+    assert [row[:3] for row in served] == [(DAYS[0], 1, 1), (DAYS[1], 2, 2), (DAYS[2], 2, 2)]
+    assert served[0][3] > 100 and served[1][3] == served[2][3] == 0
 
 
 def test_the_whole_answer_is_quiet_when_nothing_is_proposed(shop: Shop) -> None:
