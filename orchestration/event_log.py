@@ -6,17 +6,19 @@ checks that was 3 of 27 seconds of work and a third of the wait (docs/decisions.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from typing import Any
 
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SQLITE_BUSY_TIMEOUT_SECONDS, SqliteEventLogStorage
 from dagster._serdes import ConfigurableClassData
 from sqlalchemy import Connection, Engine, create_engine, event
 
+# The index, the run that is under way, and some that a page shows. A shard is a run: a process that stays meets ever more.
+ENGINES_KEPT = 8
 
-@cache
+
 def _engine(address: str) -> Engine:
     # One connection at a time is in use (`_db_lock`), by whichever thread.
     engine = create_engine(address, connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS, "check_same_thread": False})
@@ -30,7 +32,12 @@ def _engine(address: str) -> Engine:
 
 
 class OneEngineEventLogStorage(SqliteEventLogStorage):
-    """Same files and tables as Dagster's class; engines and their connections are kept."""
+    """Same files and tables as Dagster's class; the engines used last and their connections are kept."""
+
+    def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
+        # By shard, the one used last at the end; only who holds `_db_lock` touches them, so that none in use is given up.
+        self._engines: OrderedDict[str, Engine] = OrderedDict()
+        super().__init__(base_dir, inst_data)
 
     @classmethod
     def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Any) -> OneEngineEventLogStorage:
@@ -39,9 +46,23 @@ class OneEngineEventLogStorage(SqliteEventLogStorage):
     @contextmanager
     def _connect(self, shard: str) -> Iterator[Connection]:
         with self._db_lock:
-            engine = _engine(self.conn_string_for_shard(shard))
+            engine = self._kept_engine(shard)
             if shard not in self._initialized_dbs:
                 self._initdb(engine)
                 self._initialized_dbs.add(shard)
             with engine.connect() as connection, connection.begin():
                 yield connection
+
+    def _kept_engine(self, shard: str) -> Engine:
+        if shard not in self._engines:
+            self._engines[shard] = _engine(self.conn_string_for_shard(shard))
+        self._engines.move_to_end(shard)
+        if len(self._engines) > ENGINES_KEPT:
+            self._engines.popitem(last=False)[1].dispose()
+        return self._engines[shard]
+
+    def dispose(self) -> None:
+        super().dispose()
+        with self._db_lock:
+            while self._engines:
+                self._engines.popitem()[1].dispose()
