@@ -28,13 +28,20 @@
         parameters String,
         fitted_at DateTime64(3, 'UTC')
     ) engine = " ~ engine ~ " order by (model, trained_until, version)") %}
-    {# One row per evaluation and model: what serves from that day on, the model itself (served_model = model) or a baseline. #}
+    {# One row per verdict: what serves from serves_from on, the model itself (served_model = model) or a baseline. Rows are only
+       added, so that a rebuilt day finds what served then: macro served_model() and predictive/promotions.py read them. #}
     {% do run_query("create table if not exists " ~ database ~ ".promotions" ~ on_cluster ~ " (
         evaluated_on Date,
         model LowCardinality(String),
         served_model LowCardinality(String),
-        verdict LowCardinality(String)
+        verdict LowCardinality(String),
+        serves_from Date default evaluated_on,
+        written_at DateTime64(3, 'UTC')
     ) engine = " ~ engine ~ " order by (model, evaluated_on)") %}
+    {# For a table that an earlier version made. #}
+    {% do run_query("alter table " ~ database ~ ".promotions" ~ on_cluster ~ "
+        add column if not exists serves_from Date default evaluated_on,
+        add column if not exists written_at DateTime64(3, 'UTC')") %}
     {# One row per scored customer and as-of date: expected orders and margin, and whether the customer still orders. #}
     {% do run_query("create table if not exists " ~ database ~ ".lifetime_value" ~ on_cluster ~ " (
         as_of_date Date,

@@ -166,7 +166,7 @@ def evaluate(as_of: date | None) -> None:
     day = evaluating.evaluate(as_of)
     settings = ensure_running(Settings.from_environment())
     click.echo(evaluation_table(connect(settings, autogenerate_session_id=False), settings, day))
-    click.echo(f"{day}  evaluated in {time.monotonic() - started:.1f} s; counts for as-of dates after it")
+    click.echo(f"{day}  evaluated in {time.monotonic() - started:.1f} s")
 
 
 @main.command()

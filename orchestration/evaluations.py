@@ -28,6 +28,7 @@ from orchestration.predictive.evaluation import (
 )
 from orchestration.predictive.lifetime_value import NO_ORDER_DAYS
 from orchestration.predictive.lifetime_value import OPTIONS as LIFETIME_OPTIONS
+from orchestration.predictive.promotions import add_verdicts
 from orchestration.progress import report
 from orchestration.warehouse.settings import Settings
 
@@ -54,9 +55,10 @@ LIFETIME_NO_ORDER = Question("lifetime_value_no_order", "brier", NO_ORDER_DAYS, 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """evaluated_on: first as-of day for which the verdicts count, the day after the last one whose knowledge they use."""
+    """known_until: last day whose knowledge the verdicts use, evaluated_on: the day after; serves_from: first day they decide for."""
 
     evaluated_on: date
+    serves_from: date
     known_until: date
     evaluations: list[Evaluation]
 
@@ -79,7 +81,11 @@ def choose_day(client: Client, settings: Settings, as_of: date | None = None) ->
 
 
 def evaluate_models(client: Client, settings: Settings, day: date, options: Options = OPTIONS) -> Evaluated:
-    """Judge every model with what was known at the end of `day`, write the verdicts, and what serves from the next day on."""
+    """Judge every model with what was known at the end of `day`, write the verdicts, and what serves from now on.
+
+    A verdict decides for days that are not published yet: those that are stay as they are when they are built again.
+    A run that dies between the two leaves what served before.
+    """
     first = store.first_order_day(client, settings, day)
     evaluations = [
         *_value_questions(client, settings, first, day, options),
@@ -87,8 +93,10 @@ def evaluate_models(client: Client, settings: Settings, day: date, options: Opti
         *_churn_questions(client, settings, first, day, options),
     ]
     evaluated_on = day + timedelta(days=1)
+    serves_from = max([day, *published_days(client, settings)[-1:]]) + timedelta(days=1)
     store.write_evaluations(client, settings, evaluated_on, day, evaluations)
-    return Evaluated(evaluated_on, day, evaluations)
+    add_verdicts(client, settings, evaluated_on, serves_from, evaluations)
+    return Evaluated(evaluated_on, serves_from, day, evaluations)
 
 
 def cut_days(first: date | None, day: date, horizon_days: int) -> list[date]:

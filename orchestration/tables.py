@@ -137,7 +137,11 @@ def evaluation_table(client: Client, settings: Settings, day: date) -> str:
         table.columns[place].no_wrap = True
     table.title = f"Models up to {day}; * decides"
     verdicts = [row[8] for row in rows if row[7]]
-    return "\n".join([_text(table), *verdicts])
+    serves_from = client.query(
+        f"SELECT max(serves_from) FROM {settings.database('predictive')}.promotions WHERE evaluated_on = {{day:Date}} + 1",
+        parameters={"day": day},
+    ).result_rows[0][0]
+    return "\n".join([_text(table), *verdicts, f"The verdicts decide what serves from {serves_from} on."])
 
 
 def review_table(client: Client, settings: Settings, day: date) -> str:

@@ -4,15 +4,11 @@
 {{ config(order_by='(policy, customer_id)') }}
 
 with served as (
-    -- Predictions of the day, where the latest evaluation up to it lets the model serve. Rows of the fallback never serve.
+    -- Predictions of the day, where the latest verdict lets the model serve. Rows of the fallback never serve.
     select customer_id, expected_margin_365d, model_version
     from {{ source('predictive', 'lifetime_value') }}
     where as_of_date = {{ as_of() }} and model_version != 'none'
-        and (
-            select argMax(served_model, (evaluated_on, served_model))
-            from {{ source('predictive', 'promotions') }}
-            where model = 'lifetime_value' and evaluated_on <= {{ as_of() }}
-        ) = 'lifetime_value'
+        and {{ served_model('lifetime_value') }} = 'lifetime_value'
 ),
 
 measured as (

@@ -15,7 +15,7 @@ from orchestration.reviews import day_to_review, review_thresholds
     key=["predictive", "model_evaluation"],
     group_name="predictive",
     tags={"runs": "monthly_evaluation"},
-    description="One row per evaluation, model and metric: the model beside the best baseline, and what serves from then on.",
+    description="One row per evaluation, model and metric: the model beside the best baseline, and what serves by it.",
     deps=[["facts", "fct_orders"]],
     partitions_def=daily(),
     kinds={"python"},
@@ -27,7 +27,7 @@ def model_evaluation(context: dg.AssetExecutionContext, warehouse: Warehouse) ->
     with writer_lock(settings, f"tierhouse evaluate --as-of {asked}"):
         made = evaluate_models(client, settings, choose_day(client, settings, asked))
     return dg.MaterializeResult(
-        metadata={"evaluated_on": str(made.evaluated_on)}
+        metadata={"evaluated_on": str(made.evaluated_on), "serves_from": str(made.serves_from)}
         | {one.question.model: f"{one.verdict}, {one.served_model or 'nothing'} serves" for one in made.evaluations}
     )
 

@@ -99,6 +99,6 @@ side_tables = [
         ["predictive", "promotions"],
         group_name="predictive",
         deps=[["predictive", "model_evaluation"]],
-        description="One row per evaluation and model: what serves from the day after.",
+        description="One row per verdict on a model: what serves from then on.",
     ),
 ]

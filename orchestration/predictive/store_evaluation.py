@@ -159,10 +159,7 @@ def read_potential(client: Client, settings: Settings, day: date) -> pd.DataFram
 def write_evaluations(
     client: Client, settings: Settings, evaluated_on: date, known_until: date, evaluations: Sequence[Evaluation]
 ) -> None:
-    """Replace the rows of `evaluated_on` in `<prefix>_predictive.model_evaluation`, then its promotions.
-
-    A run that dies in between leaves what served before. For who holds the writer lock.
-    """
+    """Replace the rows of `evaluated_on` in `<prefix>_predictive.model_evaluation`. For who holds the writer lock."""
     table = f"{settings.database('predictive')}.model_evaluation"
     incoming, frames = f"{table}_incoming", [_rows(evaluation) for evaluation in evaluations]
     rows = pd.concat(frames, ignore_index=True)
@@ -186,17 +183,6 @@ def write_evaluations(
         f"ALTER TABLE {table} REPLACE PARTITION {{day:Date}} FROM {incoming}", parameters={"day": evaluated_on}
     )
     client.command(f"DROP TABLE {incoming}")
-    promotions = f"{settings.database('predictive')}.promotions"
-    models = [evaluation.question.model for evaluation in evaluations]
-    client.command(
-        f"DELETE FROM {promotions} WHERE evaluated_on = {{day:Date}} AND model IN {{models:Array(String)}}",
-        parameters={"day": evaluated_on, "models": models},
-    )
-    client.insert(
-        promotions,
-        [[evaluated_on, one.question.model, one.served_model, one.verdict] for one in evaluations],
-        column_names=["evaluated_on", "model", "served_model", "verdict"],
-    )
 
 
 def _rows(evaluation: Evaluation) -> pd.DataFrame:

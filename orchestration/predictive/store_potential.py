@@ -14,6 +14,7 @@ from orchestration.predictive.artifacts import Artifact, fingerprint, training_d
 from orchestration.predictive.cutoff import described, known, until
 from orchestration.predictive.potential import MODEL_VERSION, potential
 from orchestration.predictive.potential_parts import CODE_VERSION, annual_spend, fit_bands, potential_parts
+from orchestration.predictive.promotions import served_model
 from orchestration.predictive.spend_blocks import BLOCK_DAYS, BLOCKS, YEAR_DAYS, SpendBlocks
 from orchestration.predictive.store_artifacts import load_or_fit
 from orchestration.predictive.store_rows import replace_day
@@ -55,13 +56,8 @@ def refresh_potential(client: Client, settings: Settings, as_of: str, known_unti
 
 
 def is_promoted(client: Client, settings: Settings, as_of: str) -> bool:
-    """Whether the latest evaluation of potential up to `as_of` lets version 2 serve."""
-    served = client.query(
-        f"SELECT served_model FROM {settings.database('predictive')}.promotions WHERE model = {{model:String}} "
-        "AND evaluated_on <= {as_of:Date} ORDER BY evaluated_on DESC LIMIT 1",
-        parameters={"model": MODEL, "as_of": as_of},
-    ).result_rows
-    return bool(served) and served[0][0] == MODEL
+    """Whether version 2 serves on a day."""
+    return served_model(client, settings, MODEL, as_of) == MODEL
 
 
 def refresh_potential_parts(

@@ -19,6 +19,7 @@ from orchestration.evaluations import choose_day, cut_days, evaluate_models, lif
 from orchestration.landing import generator
 from orchestration.predictive import store_evaluation
 from orchestration.predictive.evaluation import TOO_LITTLE_DATA, Evaluation, Options, Origin
+from orchestration.predictive.promotions import served_model
 from orchestration.warehouse.client import connect, ensure_running, running_server
 from orchestration.warehouse.settings import Settings
 
@@ -150,7 +151,22 @@ def test_verdicts_promotions_and_what_came_later(client: Client, settings: Setti
     _change_what_became_known_after(client, DAY)
     evaluate_models(client, settings, DAY, FEW)
     pd.testing.assert_frame_equal(_rows(client, DAY + timedelta(days=1)), rows, check_exact=True)
-    assert client.command("SELECT count() FROM tierhouse_predictive.promotions") == 2 * len(made.evaluations)
+    # Once later days are published, a verdict decides for those that are not: what served on them stays what it was.
+    client.command("CREATE DATABASE IF NOT EXISTS tierhouse_snapshots")
+    client.command(
+        "CREATE TABLE tierhouse_snapshots.published_builds ENGINE = Memory AS "
+        f"SELECT toDate('{DAY}') + 10 AS as_of_date, 'b' AS build_id"
+    )
+    late = evaluate_models(client, settings, DAY, FEW)
+    client.command("DROP TABLE tierhouse_snapshots.published_builds")
+    assert (late.evaluated_on, late.serves_from) == (DAY + timedelta(days=1), DAY + timedelta(days=11))
+    for model, served in {one.question.model: one.served_model for one in made.evaluations}.items():
+        assert served_model(client, settings, model, str(DAY + timedelta(days=5))) == served
+    # A verdict that knew less does not take over, however late it is written.
+    evaluate_models(client, settings, DAY - timedelta(days=200), FEW)
+    assert served_model(client, settings, "churn", str(DAY + timedelta(days=20))) == next(
+        one.served_model for one in late.evaluations if one.question.model == "churn"
+    )
 
 
 def test_a_second_potential_that_foresees_growth_is_promoted(client: Client, settings: Settings) -> None:
