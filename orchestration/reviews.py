@@ -16,8 +16,8 @@ from orchestration.predictive import store_review
 from orchestration.predictive.threshold_review import CRITERIA, OUT_OF_REACH, TOO_LITTLE_DATA, Review, Standard, review
 from orchestration.progress import report
 from orchestration.quality.seeds import Row
-from orchestration.simulation.proposal import proposed_seeds
-from orchestration.simulation.run import CURRENT, Simulation, Simulator, choose_day, stored_days
+from orchestration.simulation.proposal import changed_seeds
+from orchestration.simulation.run import CURRENT, Simulation, Simulator, choose_day, published_seeds, stored_days
 from orchestration.warehouse.settings import Settings
 
 STEP = "review thresholds"
@@ -51,8 +51,13 @@ def day_to_review(client: Client, settings: Settings, as_of: date | None = None)
 
 
 def review_thresholds(client: Client, settings: Settings, day: date, weeks: int = WEEKS) -> Reviewed:
-    """Review the standards in force on a stored day, simulate what restores the quotas, and write the rows of the day."""
-    current = Simulator(client, settings, proposed_seeds(None, [], day), day).current
+    """Review the standards in force on a stored day, simulate what restores the quotas, and write the rows of the day.
+
+    What is in force, and what the proposal changes in it, are the seeds that the warehouse was last refreshed with.
+    """
+    seeds = published_seeds(client, settings)
+    unchanged = Simulator(client, settings, seeds, day)
+    current = unchanged.current
     row = current.policy_row
     reviews = review(
         store_review.read_measures(client, settings, day),
@@ -70,12 +75,12 @@ def review_thresholds(client: Client, settings: Settings, day: date, weeks: int 
             for column, value in zip(_COLUMNS, one.proposed.bounds().values(), strict=True)
             if one.proposed != one.standard
         ]
-        simulation = Simulator(client, settings, proposed_seeds(None, assignments, day), day).run(weeks)
+        simulation = Simulator(client, settings, changed_seeds(seeds, assignments, day), day).run(weeks)
         rows = {str(one["tier"]): one for one in current.standards}
         seed_rows = [_seed_row(rows[one.standard.tier], one, day) for one in reviews]
         report(STEP, "simulation")
-    base = simulation.base if simulation else Simulator(client, settings, proposed_seeds(None, [], day), day).base()
-    store_review.write_review(client, settings, day, _rows(current.policy, reviews, seed_rows, base.ranks, simulation))
+    ranks = (simulation.base if simulation else unchanged.base()).ranks
+    store_review.write_review(client, settings, day, _rows(current.policy, reviews, seed_rows, ranks, simulation))
     return Reviewed(day, current.policy, reviews, seed_rows if is_proposed else [], simulation)
 
 

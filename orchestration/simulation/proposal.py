@@ -30,12 +30,19 @@ def proposed_seeds(
     policy: str | None = None,
     renormalise: bool = False,
 ) -> Seeds:
-    """The seeds of `directory` (those it lacks: of the project), with `assignments` made in the version that counts on `as_of`.
+    """The seeds of `directory` (those it lacks: of the project), with `assignments` made in them; see changed_seeds."""
+    return changed_seeds(_read(directory), assignments, as_of, policy, renormalise)
+
+
+def changed_seeds(
+    seeds: Seeds, assignments: Sequence[str], as_of: date, policy: str | None = None, renormalise: bool = False
+) -> Seeds:
+    """A copy of all seeds with `assignments` made in the version that counts on `as_of`.
 
     assignments: `name=value`; names are listed by `names`. policy: put this one in force. renormalise: scale the weights of
     a version to a sum of 1. Raises TierhouseError, in one line, for a wrong name or value and for all that a refresh refuses.
     """
-    seeds = _read(directory)
+    seeds = {name: [(line, dict(row)) for line, row in rows] for name, rows in seeds.items()}
     for name in CONFIGURATION:
         rows = seeds[name]
         if not any(row["valid_from"] <= as_of.isoformat() for _, row in rows):

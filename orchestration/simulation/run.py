@@ -14,7 +14,7 @@ from clickhouse_connect.driver.query import QueryResult
 
 from orchestration.errors import TierhouseError
 from orchestration.project import PROJECT_DIR
-from orchestration.quality.seeds import Seeds, read_seed
+from orchestration.quality.seeds import SEEDS, Seeds, read_seed
 from orchestration.simulation import queries
 from orchestration.simulation.proposal import CONFIGURATION, version_on
 from orchestration.simulation.queries import ENGINE_SETTINGS, Part, Reuse, Variant
@@ -88,7 +88,7 @@ class Simulator:
         self._versions: dict[str, str] = {}
         self._days = stored_days(client, settings)
         self.as_of = choose_day(self._days, as_of)
-        self.current_seeds = self._published_seeds()
+        self.current_seeds = self._current_seeds()
         current = rules_on(self.current_seeds, self.as_of)
         proposed = rules_on(proposed_seeds, rules_of or self.as_of)
         if current is None or proposed is None:
@@ -276,21 +276,14 @@ class Simulator:
             self._versions[key] = self._query(f"SELECT {config_version_sql(self.current_seeds, day)}").result_rows[0][0]
         return self._versions[key]
 
-    def _published_seeds(self) -> Seeds:
+    def _current_seeds(self) -> Seeds:
         """Seeds as the warehouse was last refreshed with; those of the project where the user may not read them."""
-        seeds: Seeds = {}
-        for name in CONFIGURATION:
-            try:
-                answer = self._query(f"SELECT * FROM {self._settings.database('seeds')}.{name}")
-            except TierhouseError as error:
-                if any(word in str(error) for word in _NO_ACCESS):
-                    return {name: read_seed(PROJECT_DIR / "seeds" / f"{name}.csv") for name in CONFIGURATION}
-                raise
-            seeds[name] = [
-                (line, dict(zip(answer.column_names, map(_text, row), strict=True)))
-                for line, row in enumerate(answer.result_rows, start=2)
-            ]
-        return seeds
+        try:
+            return published_seeds(self._client, self._settings, CONFIGURATION)
+        except TierhouseError as error:
+            if any(word in str(error) for word in _NO_ACCESS):
+                return {name: read_seed(PROJECT_DIR / "seeds" / f"{name}.csv") for name in CONFIGURATION}
+            raise
 
     def _query(self, statement: str) -> QueryResult:
         return _ask(self._client, statement)
@@ -299,6 +292,18 @@ class Simulator:
         answer = _ask(self._client, statement, column_oriented=True)
         columns = answer.result_columns if answer.column_names else []
         return dict(zip(answer.column_names, (np.asarray(column) for column in columns), strict=True))
+
+
+def published_seeds(client: Client, settings: Settings, names: Sequence[str] = SEEDS) -> Seeds:
+    """Seeds as the warehouse was last refreshed with. Raises TierhouseError where it has none, or they may not be read."""
+    seeds: Seeds = {}
+    for name in names:
+        answer = _ask(client, f"SELECT * FROM {settings.database('seeds')}.{name}")
+        seeds[name] = [
+            (line, dict(zip(answer.column_names, map(_text, row), strict=True)))
+            for line, row in enumerate(answer.result_rows, start=2)
+        ]
+    return seeds
 
 
 def stored_days(client: Client, settings: Settings) -> list[date]:

@@ -24,7 +24,7 @@ from orchestration.landing.generator import land_demo
 from orchestration.predictive import store_potential, threshold_review
 from orchestration.project import PROJECT_DIR
 from orchestration.reviews import review_thresholds
-from orchestration.simulation import queries
+from orchestration.simulation import proposal, queries, run
 from orchestration.simulation.proposal import proposed_seeds
 from orchestration.simulation.queries import Part, Reuse, Variant
 from orchestration.simulation.run import Simulator
@@ -182,6 +182,20 @@ def test_a_review_proposes_rows_that_do_what_it_says_and_changes_nothing(shop: S
         moved_in = tier["simulated_customer_count"] - tier["simulated_in_count"]
         assert moved_in == tier["customer_count"] - tier["simulated_out_count"]
     assert shop.rows("SELECT * FROM tierhouse_seeds.tier_standards ORDER BY ALL") == before
+
+
+def test_a_review_reads_the_seeds_of_the_warehouse_alone(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    expected = review_thresholds(shop.client, shop.settings, LAST)
+    # The files of the project may be of tomorrow, or broken: they are in the warehouse after the next refresh.
+    for module in (proposal, run):
+        monkeypatch.setattr(module, "PROJECT_DIR", tmp_path)
+    reviewed = review_thresholds(shop.client, shop.settings, LAST)
+    assert reviewed.seed_rows == expected.seed_rows != []
+    assert reviewed.simulation is not None and expected.simulation is not None
+    for outcome, before in zip(reviewed.simulation.outcomes, expected.simulation.outcomes, strict=True):
+        assert (outcome.proposed == before.proposed).all()
 
 
 def test_a_review_of_too_few_customers_says_so_and_proposes_nothing(
