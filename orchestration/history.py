@@ -18,7 +18,7 @@ from orchestration.errors import TierhouseError
 from orchestration.operations import (
     drop_unpublished_builds,
     end_run,
-    settled_project_version,
+    is_project_settled,
     start_run,
     unsettle_project,
 )
@@ -62,7 +62,7 @@ def refreshed_days(client: Client, settings: Settings) -> list[date]:
 def build_facts(client: Client, settings: Settings, as_of: date, full: bool = False) -> None:
     """Bring the facts up to what has landed, and judge landing and facts. Raises TierhouseError when they do not hold."""
     run_id = str(uuid.uuid4())
-    if full or settled_project_version(client, settings) != project_version(settings):
+    if full or not is_project_settled(client, settings, project_version(settings)):
         # Seeds and some views are made here, those of the marts by the next refresh.
         unsettle_project(client, settings)
     arguments = [*_CAUTIOUSLY, "--select", *_FACTS, "--exclude", "resource_type:unit_test"]

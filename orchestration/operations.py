@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from clickhouse_connect.driver.client import Client
 
-from orchestration.project import project_version
+from orchestration.project import project_version, settled_relations
 from orchestration.warehouse.ddl import engine, on_cluster
 from orchestration.warehouse.settings import Settings
 
@@ -38,12 +38,18 @@ def create_refresh_runs(client: Client, settings: Settings) -> None:
     )
 
 
-def settled_project_version(client: Client, settings: Settings) -> str:
-    """Hash of the dbt project that last made all views and seeds; empty when a build of them was begun and not ended."""
+def is_project_settled(client: Client, settings: Settings, version: str) -> bool:
+    """Whether the dbt project with this hash was the last to make all views and seeds, to the end, and all are still there."""
     if client.command(f"EXISTS TABLE {_settled(settings)}") != 1:
-        return ""
-    rows = client.query(f"SELECT project_version FROM {_settled(settings)}").result_rows
-    return str(rows[0][0]) if len(rows) == 1 else ""
+        return False
+    if client.query(f"SELECT project_version FROM {_settled(settings)}").result_rows != [(version,)]:
+        return False
+    expected = settled_relations(settings)
+    present = client.query(
+        "SELECT database, name FROM system.tables WHERE database IN {databases:Array(String)}",
+        parameters={"databases": sorted({database for database, _ in expected})},
+    ).result_rows
+    return expected <= set(present)
 
 
 def unsettle_project(client: Client, settings: Settings) -> None:

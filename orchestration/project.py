@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from orchestration.errors import TierhouseError
 from orchestration.warehouse.settings import Settings
@@ -39,13 +42,29 @@ def dbt_environment(settings: Settings) -> dict[str, str]:
 
 
 def project_version(settings: Settings) -> str:
-    """Short hash of all that views and seeds are made of: the project's files, the adapter, the target, the zone and the user."""
-    parts = [metadata.version("dbt-clickhouse"), settings.target, settings.zone, settings.user]
+    """Short hash of all that views and seeds are made of: the project's files, the adapter, the target and the zone.
+
+    The same for all users of a warehouse, or each would make anew what the others made.
+    """
+    parts = [metadata.version("dbt-clickhouse"), settings.target, settings.zone]
     digest = hashlib.sha256("\n".join(parts).encode())
     for path in sorted(_project_files()):
         digest.update(path.relative_to(PROJECT_DIR).as_posix().encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
+
+
+def is_settled_node(node: Mapping[str, Any]) -> bool:
+    """Whether a node of the manifest is a view or a seed: what only a change of the project or of a seed moves."""
+    kind = node["resource_type"]
+    return bool(kind == "seed" or (kind == "model" and node["config"]["materialized"] == "view"))
+
+
+def settled_relations(settings: Settings) -> set[tuple[str, str]]:
+    """Database and name of each view and seed that the project makes."""
+    manifest = json.loads(ensure_manifest(settings).read_text(encoding="utf-8"))
+    nodes = filter(is_settled_node, manifest["nodes"].values())
+    return {(settings.database(node["config"]["schema"]), node["alias"]) for node in nodes}
 
 
 def _project_files() -> list[Path]:

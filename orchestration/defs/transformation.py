@@ -15,9 +15,9 @@ from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
 from orchestration.dbt import DbtFailure, build
 from orchestration.defs.partitions import daily
 from orchestration.defs.resources import RefreshRun, Warehouse
-from orchestration.operations import settle_project, settled_project_version, unsettle_project
+from orchestration.operations import is_project_settled, settle_project, unsettle_project
 from orchestration.progress import report
-from orchestration.project import ensure_manifest, project_version
+from orchestration.project import ensure_manifest, is_settled_node, project_version
 from orchestration.warehouse.settings import Settings
 
 MANIFEST = ensure_manifest(Settings.from_environment())
@@ -37,7 +37,7 @@ SELECTIONS = {
     "tiers": "path:models/scoring path:models/tiers path:models/snapshots",
     "marts": "published_builds path:models/marts",
 }
-# What only a change of the project or of a seed moves; built unless this very project made all of it.
+# What is_settled_node() names; built unless this very project made all of it.
 SETTLED = "config.materialized:view resource_type:seed"
 # Unit tests check the code, not the day: `make test` runs them.
 EXCLUSIONS = {
@@ -62,12 +62,7 @@ def _manifest() -> Mapping[str, Any]:
 
 def settled_keys() -> set[dg.AssetKey]:
     """Asset keys of the nodes that SETTLED names."""
-    return {
-        TRANSLATOR.get_asset_key(node)
-        for node in _manifest()["nodes"].values()
-        if node["resource_type"] == "seed"
-        or (node["resource_type"] == "model" and node["config"]["materialized"] == "view")
-    }
+    return {TRANSLATOR.get_asset_key(node) for node in _manifest()["nodes"].values() if is_settled_node(node)}
 
 
 def _build(step: str, context: AssetExecutionContext, warehouse: Warehouse, full: bool) -> Iterator[Any]:
@@ -78,7 +73,7 @@ def _build(step: str, context: AssetExecutionContext, warehouse: Warehouse, full
     exclude = EXCLUSIONS[step].split()
     settings, client = warehouse.settings(), warehouse.client()
     version = project_version(settings)
-    is_settled = not full and settled_project_version(client, settings) == version
+    is_settled = not full and is_project_settled(client, settings, version)
     if not is_settled:
         # Until the last step has made the views of the marts too.
         unsettle_project(client, settings)

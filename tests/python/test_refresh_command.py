@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from orchestration.errors import TierhouseError
 from orchestration.lock import writer_lock
+from orchestration.project import project_version
 from orchestration.refresh import choose_days
 from orchestration.warehouse.client import connect, running_server
 from orchestration.warehouse.settings import Settings
@@ -79,6 +81,12 @@ def test_a_second_writer_is_told_who_runs(tmp_path: Path) -> None:
         assert json.loads((tmp_path / "writer.lock").read_text())["what"] == "tierhouse land orders"
 
 
+def test_the_project_is_the_same_for_every_user_and_another_in_another_zone() -> None:
+    settings = Settings.from_environment({})
+    assert project_version(replace(settings, user="somebody")) == project_version(settings)
+    assert project_version(replace(settings, zone="Europe/Berlin")) != project_version(settings)
+
+
 class Shop:
     """A warehouse of its own with the hand-made history landed, driven by the command line."""
 
@@ -121,7 +129,9 @@ def _marts(client: Client) -> dict[str, list[tuple]]:
     return {name: sorted(client.query(f"SELECT * FROM tierhouse_marts.{name}").result_rows, key=str) for name in names}
 
 
-def test_a_refresh_killed_before_it_publishes_shows_nothing_and_the_next_one_repairs_it(shop: Shop) -> None:
+def test_a_refresh_killed_before_it_publishes_shows_nothing_and_the_next_one_repairs_it_and_makes_what_was_dropped(
+    shop: Shop,
+) -> None:
     days = ["2026-06-29", "2026-06-30"]
     first_order, last_order = (
         shop.client()
@@ -157,9 +167,14 @@ def test_a_refresh_killed_before_it_publishes_shows_nothing_and_the_next_one_rep
     assert client.command(ours) == 1
     assert _marts(client) == before
 
+    # Nor does the next one take for made what somebody has dropped.
+    client.command("DROP VIEW tierhouse_marts.tier_reasons")
+    client.command("DROP TABLE tierhouse_seeds.tier_benefits")
     code, output, errors = shop.run("refresh", "--as-of", day)
     assert code == 0, errors
     assert f"{day}  " in output
+    for dropped in ("tierhouse_marts.tier_reasons", "tierhouse_seeds.tier_benefits"):
+        assert client.command(f"SELECT count() > 0 FROM {dropped}") == 1
     statuses = [
         row[0]
         for row in client.query("SELECT status FROM tierhouse_marts.refresh_runs ORDER BY started_at").result_rows
