@@ -44,9 +44,9 @@ FEWEST_DAYS_BEFORE = 120
 ACTIVE_DAYS = 90
 _EPOCH = date(1970, 1, 1)
 
-LIFETIME_VALUE = Question("lifetime_value", "normalised_gini", 90, in_use="historical_margin")
-# What tiers count when the model serves, beside what they count when it does not.
-IN_TIERS = Question("lifetime_value_in_tiers", "normalised_gini", 90)
+LIFETIME_VALUE = Question("lifetime_value", "normalised_gini", 90)
+# What tiers count when the model serves; this verdict lets it, and without it they count margin to date.
+IN_TIERS = Question("lifetime_value_in_tiers", "normalised_gini", 90, in_use="historical_margin")
 SPEND_FORECAST = Question("spend_forecast", "normalised_gini", SPEND_HORIZON)
 POTENTIAL = Question("potential", "normalised_gini", SPEND_HORIZON, in_use="potential_index")
 CHURN = Question("churn", "brier", NO_ORDER_DAYS, is_yes_or_no=True)

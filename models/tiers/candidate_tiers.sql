@@ -4,11 +4,11 @@
 {{ config(order_by='(policy, customer_id)') }}
 
 with served as (
-    -- Predictions of the day, where the latest verdict lets the model serve. Rows of the fallback never serve.
+    -- Predictions of the day, where the verdict on what tiers would count with them lets them serve. Rows of the fallback never do.
     select customer_id, expected_margin_365d, model_version
     from {{ source('predictive', 'lifetime_value') }}
     where as_of_date = {{ as_of() }} and model_version != 'none'
-        and {{ served_model('lifetime_value') }} = 'lifetime_value'
+        and {{ served_model('lifetime_value_in_tiers') }} = 'lifetime_value_in_tiers'
 ),
 
 measured as (

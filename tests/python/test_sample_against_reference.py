@@ -19,11 +19,11 @@ def test_a_real_wholesalers_sample_agrees_in_midyear_and_at_the_end(open_warehou
     in_midyear = compute_snapshot(tables, midyear)
     assert_latest_marts_agree(warehouse, in_midyear, midyear)
 
-    # Half a year later an evaluation lets the lifetime value model serve: its margin counts from then on, not before.
+    # Half a year later an evaluation lets the lifetime value model serve in tiers: its margin counts from then on, not before.
     client = clickhouse_connect.get_client(host="127.0.0.1", port=warehouse.port)
     client.command(
         "INSERT INTO tierhouse_predictive.promotions (evaluated_on, model, served_model, verdict) "
-        "VALUES ('2011-12-01', 'lifetime_value', 'lifetime_value', 'promoted')"
+        "VALUES ('2011-12-01', 'lifetime_value_in_tiers', 'lifetime_value_in_tiers', 'promoted')"
     )
     client.close()
     warehouse.tierhouse("refresh", "--as-of", end.isoformat())

@@ -99,7 +99,7 @@ def test_a_history_that_is_too_short_is_a_verdict(client: Client, settings: Sett
     assert len(rows) == len(made.evaluations)
     assert rows["value"].isna().all() and rows["verdict_text"].str.contains("too little data").all()
     served = client.query(
-        "SELECT served_model FROM tierhouse_predictive.promotions WHERE model = 'lifetime_value' AND evaluated_on = {day:Date}",
+        "SELECT served_model FROM tierhouse_predictive.promotions WHERE model = 'lifetime_value_in_tiers' AND evaluated_on = {day:Date}",
         parameters={"day": day + timedelta(days=1)},
     ).result_rows
     assert served == [("historical_margin",)]
@@ -121,6 +121,7 @@ def test_verdicts_promotions_and_what_came_later(client: Client, settings: Setti
     # Facts alone hold no potential.
     assert deciding.loc["potential", "verdict"] == TOO_LITTLE_DATA
     assert deciding.loc["potential", "served_model"] == "potential_index"
+    assert deciding.loc["lifetime_value_in_tiers", "served_model"] in ("lifetime_value_in_tiers", "historical_margin")
     for model, days in (("lifetime_value", 90), ("churn", 30)):
         row = deciding.loc[model]
         assert row["verdict"] != TOO_LITTLE_DATA, row["reason"]
