@@ -6,6 +6,7 @@ from datetime import date
 
 from orchestration.evaluations import choose_day
 from orchestration.job import run_job
+from orchestration.lock import writer_lock
 from orchestration.warehouse.client import connect, ensure_running
 from orchestration.warehouse.settings import Settings
 
@@ -16,6 +17,8 @@ def evaluate(as_of: date | None = None) -> date:
     Raises TierhouseError with one line when it fails; what served before goes on serving.
     """
     settings = ensure_running(Settings.from_environment())
-    day = choose_day(connect(settings, autogenerate_session_id=False), settings, as_of)
-    run_job(settings, "monthly_evaluation", day, f"evaluation of {day} failed, what served before goes on serving")
+    # As in predict.py.
+    with writer_lock(settings, "tierhouse evaluate"):
+        day = choose_day(connect(settings, autogenerate_session_id=False), settings, as_of)
+        run_job(settings, "monthly_evaluation", day, f"evaluation of {day} failed, what served before goes on serving")
     return day

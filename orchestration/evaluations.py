@@ -13,7 +13,7 @@ import pandas as pd
 from clickhouse_connect.driver.client import Client
 
 from orchestration.errors import TierhouseError
-from orchestration.history import published_days
+from orchestration.history import published_days, refreshed_days
 from orchestration.predictive import candidates, churn_model, store_churn, store_lifetime_value, store_potential
 from orchestration.predictive import store_evaluation as store
 from orchestration.predictive.artifacts import training_day
@@ -66,11 +66,10 @@ class Evaluated:
 def choose_day(client: Client, settings: Settings, as_of: date | None = None) -> date:
     """Last day whose knowledge counts: as asked, else the last month end that is refreshed.
 
-    Raises TierhouseError where the refreshed days end before it, or the tables are those of an older version.
+    Raises TierhouseError where the refreshed days end before it, a refresh was cut off, or the tables are those of an older
+    version.
     """
-    days = published_days(client, settings)
-    if not days:
-        raise TierhouseError("nothing is refreshed yet; run `tierhouse refresh` first")
+    days = refreshed_days(client, settings)
     if client.command(f"EXISTS TABLE {settings.database('predictive')}.model_evaluation") != 1:
         raise TierhouseError("there is no table predictive.model_evaluation yet; run `tierhouse refresh` once first")
     if as_of and as_of > days[-1]:

@@ -8,7 +8,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from reference.histories import random_history
 
-from orchestration import dbt
+from orchestration import dbt, evaluations, predictions
 from orchestration.errors import TierhouseError
 from orchestration.history import refreshed_days
 from orchestration.landing import create_landing_tables
@@ -64,8 +64,9 @@ def test_facts_of_a_build_that_was_killed_are_refused_and_made_up_by_the_next(se
     # The lines are made, the orders and the watermark are not: what a kill in between leaves.
     until_lines = "stg_orders stg_order_lines stg_refunds fct_changed_orders fct_order_lines"
     _build(settings, "killed", select=until_lines)
-    with pytest.raises(TierhouseError, match=r"cut off .*run `tierhouse refresh` first"):
-        refreshed_days(client, settings)
+    for choose in (refreshed_days, predictions.choose_day, evaluations.choose_day):
+        with pytest.raises(TierhouseError, match=r"cut off .*run `tierhouse refresh` first"):
+            choose(client, settings)
     _build(settings, "next")
     assert refreshed_days(client, settings) == [LAST_DAY]
     grown = [_rows(client, settings, fact) for fact in FACTS]
