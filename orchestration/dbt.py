@@ -90,7 +90,9 @@ def _make_base_database(settings: Settings) -> None:
 
 
 def _global_arguments() -> list[str]:
-    return ["--quiet", "--no-use-colors", "--log-level-file", "info", "--no-send-anonymous-usage-stats"]
+    # Nothing reads the JSON that every call would write; `ensure_manifest` makes the manifest that Dagster reads.
+    quietly = ["--quiet", "--no-use-colors", "--no-write-json", "--no-send-anonymous-usage-stats"]
+    return [*quietly, "--log-level-file", "info"]
 
 
 def _paths(settings: Settings) -> list[str]:

@@ -10,6 +10,25 @@ import pytest
 from orchestration.warehouse.client import ensure_running, running_server
 from orchestration.warehouse.settings import Settings
 
+# Files whose tests take minutes, the longest first: started last, one of them would keep one worker busy while the other waits.
+_LONGEST = (
+    "test_marts_against_reference",
+    "test_refresh_command",
+    "test_simulation_equals_publishing",
+    "test_cards",
+    "test_monthly_evaluation",
+    "test_incremental_facts",
+    "test_sample_against_reference",
+    "test_dbt_unit_tests",
+    "test_weekly_predictions",
+    "test_machine_against_a_second_implementation",
+    "test_disk_full",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: _LONGEST.index(item.path.stem) if item.path.stem in _LONGEST else len(_LONGEST))
+
 
 @pytest.fixture(scope="session")
 def own_warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
