@@ -80,8 +80,14 @@
         dropped_category_amount_90d Nullable(Decimal(18, 2)),
         churn_risk LowCardinality(String),
         reason_code LowCardinality(String),
-        value_at_risk Decimal(18, 2)
+        value_at_risk Decimal(18, 2),
+        served_model LowCardinality(String) default 'churn',
+        is_judged UInt8
     ) engine = " ~ engine ~ " partition by as_of_date order by customer_id") %}
+    {# For a table that an earlier version made. #}
+    {% do run_query("alter table " ~ database ~ ".churn" ~ on_cluster ~ "
+        add column if not exists served_model LowCardinality(String) default 'churn',
+        add column if not exists is_judged UInt8") %}
     {# One row per customer, as-of date and place of the list. #}
     {% do run_query("create table if not exists " ~ database ~ ".product_recommendations" ~ on_cluster ~ " (
         as_of_date Date,

@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from clickhouse_connect.driver.client import Client
 
 from orchestration.errors import TierhouseError
@@ -23,7 +22,6 @@ from orchestration.predictive.evaluation import (
     Options,
     Origin,
     Question,
-    as_probability,
     evaluate,
 )
 from orchestration.predictive.lifetime_value import NO_ORDER_DAYS
@@ -40,17 +38,15 @@ VALUE_HORIZONS = (365, 90)
 SPEND_HORIZON = 90
 # Orders that must lie before a cut day, so that a model trained at the end of the month before it has 90 days.
 FEWEST_DAYS_BEFORE = 120
-# Customers who ordered in these days may still be lost; who is silent for longer is gone already.
-ACTIVE_DAYS = 90
 _EPOCH = date(1970, 1, 1)
 
-LIFETIME_VALUE = Question("lifetime_value", "normalised_gini", 90)
+LIFETIME_VALUE = Question("lifetime_value", "normalised_gini", 90, is_advice=True)
 # What tiers count when the model serves; this verdict lets it, and without it they count margin to date.
 IN_TIERS = Question("lifetime_value_in_tiers", "normalised_gini", 90, in_use="historical_margin")
-SPEND_FORECAST = Question("spend_forecast", "normalised_gini", SPEND_HORIZON)
+SPEND_FORECAST = Question("spend_forecast", "normalised_gini", SPEND_HORIZON, is_advice=True)
 POTENTIAL = Question("potential", "normalised_gini", SPEND_HORIZON, in_use="potential_index")
 CHURN = Question("churn", "brier", NO_ORDER_DAYS, is_yes_or_no=True)
-LIFETIME_NO_ORDER = Question("lifetime_value_no_order", "brier", NO_ORDER_DAYS, is_yes_or_no=True)
+LIFETIME_NO_ORDER = Question("lifetime_value_no_order", "brier", NO_ORDER_DAYS, is_yes_or_no=True, is_advice=True)
 
 
 @dataclass(frozen=True)
@@ -203,7 +199,7 @@ def spend_origin(client: Client, settings: Settings, cut: date, known_until: dat
 
 def potential_origin(client: Client, settings: Settings, cut: date, known_until: date) -> Origin:
     """What the active customers gained after a cut day, as a share of what they were before and after, and both indexes of then."""
-    customers = _active(store.read_customers(client, settings, cut, SPEND_HORIZON, known_until))
+    customers = candidates.active(store.read_customers(client, settings, cut, SPEND_HORIZON, known_until))
     customers = customers.merge(store.read_potential(client, settings, cut), on="customer_id")
     before, after = (
         np.maximum(customers[name].to_numpy(np.float64), 0.0) for name in ("net_amount_90d", "net_amount_after")
@@ -222,16 +218,11 @@ def no_order_origin(client: Client, settings: Settings, model: str, cut: date, k
     A baseline becomes a chance by what followed its scores 30 days before, which was known at the cut day.
     """
     earlier_day = cut - timedelta(days=NO_ORDER_DAYS)
-    customers = _active(store.read_customers(client, settings, cut, NO_ORDER_DAYS, known_until))
-    earlier = _active(store.read_customers(client, settings, earlier_day, NO_ORDER_DAYS, cut))
+    customers = candidates.active(store.read_customers(client, settings, cut, NO_ORDER_DAYS, known_until))
+    earlier = candidates.active(store.read_customers(client, settings, earlier_day, NO_ORDER_DAYS, cut))
     ids = customers["customer_id"].to_numpy()
-    # Who is expected to buy is not expected to stay away.
-    scores: dict[str, Any] = {name: -score for name, score in candidates.baselines(customers).items()}
-    earlier_scores = {name: -score for name, score in candidates.baselines(earlier).items()}
-    happened = (earlier["order_count_after"].to_numpy() == 0).astype(np.float64)
-    chances: dict[str, Any] = {}
-    if len(earlier):
-        chances = {name: as_probability(scores[name], earlier_scores[name], happened) for name in scores}
+    scores: dict[str, Any] = dict(candidates.no_order_scores(customers))
+    chances: dict[str, Any] = dict(candidates.no_order_chances(customers, earlier))
     predicted = (
         _churn(client, settings, cut, ids)
         if model == CHURN.model
@@ -243,10 +234,6 @@ def no_order_origin(client: Client, settings: Settings, model: str, cut: date, k
         scores[model] = chances[model] = predicted
     actual = (customers["order_count_after"].to_numpy() == 0).astype(np.float64)
     return Origin(cut, ids, actual, scores, scores.get(model, np.zeros(len(ids))), chances)
-
-
-def _active(customers: pd.DataFrame) -> pd.DataFrame:
-    return customers[customers["days_since_last_order"] < ACTIVE_DAYS].reset_index(drop=True)
 
 
 def _lifetime_value(

@@ -40,7 +40,13 @@ def potential(context: dg.AssetExecutionContext, warehouse: Warehouse, refresh_r
     key=["predictive", "churn"],
     group_name="predictive",
     description="One row per scored customer and as-of date: rhythm, silence, partial defection and churn risk.",
-    deps=[["facts", "fct_orders"], ["facts", "fct_order_lines"], ["facts", "dim_products"]],
+    deps=[
+        ["facts", "fct_orders"],
+        ["facts", "fct_order_lines"],
+        ["facts", "dim_products"],
+        ["seeds", "score_weights"],
+        ["predictive", "promotions"],
+    ],
     partitions_def=daily(),
     code_version=CHURN_VERSION,
     kinds={"python"},
@@ -55,6 +61,7 @@ def churn(context: dg.AssetExecutionContext, warehouse: Warehouse, refresh_run: 
             "customers": len(result),
             "high": int((result["churn_risk"] == "high").sum()),
             "method": ", ".join(result["method"].unique()),
+            "served_model": ", ".join(result["served_model"].unique()),
         }
     )
 

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from orchestration.predictive import churn_model, spend_forecast
+from orchestration.predictive.evaluation import as_probability
 from orchestration.predictive.lifetime_value import Options, fit_lifetime_value, reason_not_to_fit, score_lifetime_value
 from orchestration.predictive.maximum_likelihood import NoMaximum
 from orchestration.predictive.open_days import OpenDays
@@ -25,6 +26,8 @@ from orchestration.predictive.spend_blocks import SpendBlocks
 Array = np.ndarray
 
 DECAY_DAYS = 90
+# Customers who ordered in these days may still be lost; who is silent for longer is gone already.
+ACTIVE_DAYS = 90
 HALVES = (0, 1)
 
 
@@ -60,6 +63,27 @@ def baselines(customers: pd.DataFrame) -> dict[str, Array]:
         "example_formula": customers["ratio_to_max_score"].to_numpy(np.float64),
         "midrank_formula": customers["midrank_score"].to_numpy(np.float64),
     }
+
+
+def active(customers: pd.DataFrame) -> pd.DataFrame:
+    """Those whose chance of no order is judged."""
+    return customers[customers["days_since_last_order"] < ACTIVE_DAYS].reset_index(drop=True)
+
+
+def no_order_scores(customers: pd.DataFrame) -> dict[str, Array]:
+    """The baselines for no order: who is expected to buy is not expected to stay away."""
+    return {name: -score for name, score in baselines(customers).items()}
+
+
+def no_order_chances(customers: pd.DataFrame, earlier: pd.DataFrame) -> dict[str, Array]:
+    """The same as P(no order in the next 30 days), by what followed the scores of 30 days before; none where nobody had one.
+
+    earlier: the customers of then, with order_count_after of the 30 days.
+    """
+    if earlier.empty:
+        return {}
+    before, happened = no_order_scores(earlier), (earlier["order_count_after"].to_numpy() == 0).astype(np.float64)
+    return {name: as_probability(score, before[name], happened) for name, score in no_order_scores(customers).items()}
 
 
 def lifetime_value(

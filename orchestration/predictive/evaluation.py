@@ -42,7 +42,8 @@ OPTIONS = Options()
 class Question:
     """What is judged: the model's name, the metric that decides, days of the outcome, and whether the outcome is yes or no.
 
-    in_use: what serves as long as the model is not promoted; empty: the best baseline.
+    in_use: what serves as long as the model is not promoted; empty: the best baseline. is_advice: nothing follows the verdict,
+    since nothing in the warehouse uses the model's number.
     """
 
     model: str
@@ -50,6 +51,7 @@ class Question:
     horizon_days: int
     is_yes_or_no: bool = False
     in_use: str = ""
+    is_advice: bool = False
 
 
 @dataclass(frozen=True)

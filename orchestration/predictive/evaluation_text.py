@@ -40,7 +40,11 @@ def in_words(evaluation: Evaluation) -> tuple[str, str]:
     model, model_zh = _NAMES.get(question.model, (question.model, question.model))
     served, served_zh = _NAMES.get(evaluation.served_model, (evaluation.served_model, evaluation.served_model))
     if evaluation.verdict == TOO_LITTLE_DATA:
-        serves = (f"; {served} serves", f"；继续使用{served_zh}") if evaluation.served_model else ("", "")
+        serves = ("; it goes on serving unjudged", "；未经评估，暂继续使用")
+        if question.in_use:
+            serves = f"; {served} serves", f"；继续使用{served_zh}"
+        elif question.is_advice:
+            serves = "", ""
         return (
             f"{model} cannot be judged: too little data ({evaluation.reason}){serves[0]}.",
             f"{model_zh}无法评估：数据不足（{evaluation.reason_zh}）{serves[1]}。",
@@ -59,12 +63,16 @@ def in_words(evaluation: Evaluation) -> tuple[str, str]:
         f"{metric_zh} {numbers[0]}，{best_zh} {numbers[1]}，提升 {gain[0]}（{gain[1]} 至 {gain[2]}）；{over_zh}"
     )
     if evaluation.verdict == PROMOTED:
-        now = ("serves", "投入使用") if question.in_use else ("is promoted", "予以采用")
+        now = ("is promoted", "予以采用") if question.is_advice else ("serves", "投入使用")
         return (
             f"{model} beats every baseline and {now[0]}: {measured}.",
             f"{model_zh}优于所有基线，{now[1]}：{measured_zh}。",
         )
-    still = ("serves", "继续使用") if question.in_use else ("is to be preferred", "宜采用")
+    still = (
+        ("is to be preferred", "宜采用")
+        if question.is_advice
+        else ("serves", "继续使用" if question.in_use else "改用")
+    )
     return (
         f"{model} does not beat the best baseline by more than the interval, so {served} {still[0]}: {measured}.",
         f"{model_zh}未能明显优于最佳基线，{still[1]}{served_zh}：{measured_zh}。",

@@ -11,6 +11,7 @@ from clickhouse_connect.driver.client import Client
 
 from orchestration.predictive import churn_model
 from orchestration.predictive.artifacts import Artifact, fingerprint, training_day
+from orchestration.predictive.candidates import ACTIVE_DAYS, active, no_order_chances
 from orchestration.predictive.churn import churn
 from orchestration.predictive.defection import (
     CATEGORY_RECENT_DAYS,
@@ -20,8 +21,10 @@ from orchestration.predictive.defection import (
     YEAR_DAYS,
 )
 from orchestration.predictive.order_history import OrderHistory
+from orchestration.predictive.promotions import served_model
 from orchestration.predictive.rhythm import HISTORY_DAYS
 from orchestration.predictive.store_artifacts import load_or_fit
+from orchestration.predictive.store_evaluation import read_customers
 from orchestration.predictive.store_rows import replace_day
 from orchestration.warehouse.settings import Settings
 
@@ -48,13 +51,16 @@ _TYPES: dict[str, pa.DataType] = {
     "churn_risk": pa.string(),
     "reason_code": pa.string(),
     "value_at_risk": pa.decimal128(18, 2),
+    "served_model": pa.string(),
+    "is_judged": pa.uint8(),
 }
 
 
 def refresh_churn(client: Client, settings: Settings, as_of: str, known_until: str = "") -> pd.DataFrame:
     """Compute and replace the rows of `as_of` in `<prefix>_predictive.churn`; fits the month's model where it is missing.
 
-    known_until: last day whose knowledge counts, for a restatement; empty: the as-of date. Facts must be up to date.
+    P(no order in 30 days) is that of the baseline where the verdict of the day says that one serves. known_until: last day
+    whose knowledge counts, for a restatement; empty: the as-of date. Facts must be up to date.
     """
     day = date.fromisoformat(as_of)
     trained_until = training_day(day)
@@ -68,6 +74,7 @@ def refresh_churn(client: Client, settings: Settings, as_of: str, known_until: s
     )
     history, customers, categories = read_churn_inputs(client, settings, day, _until(known_until, day))
     result = churn(history, customers, categories, _number(day), artifact.parameters if artifact else None)
+    result = _served(client, settings, result, day, _until(known_until, day))
     names = _category_names(client, settings, _until(known_until, day))
     result["dropped_category_name"] = result["dropped_category_id"].map(names)
     table = f"{settings.database('predictive')}.churn"
@@ -75,6 +82,30 @@ def refresh_churn(client: Client, settings: Settings, as_of: str, known_until: s
         client, table, as_of, artifact.version if artifact else f"untrained-{churn_model.CODE_VERSION}", result, _TYPES
     )
     return result
+
+
+def _served(client: Client, settings: Settings, result: pd.DataFrame, day: date, known_until: date) -> pd.DataFrame:
+    """The rows with served_model and is_judged, and with p_no_order_30d of what serves.
+
+    A verdict is on customers with an order in 90 days; the others keep the model, as does everyone where nobody could be scored
+    30 days before. A baseline becomes a chance as in the evaluation.
+    """
+    served = served_model(client, settings, MODEL, day.isoformat())
+    is_judged = (result["silence_days"] < ACTIVE_DAYS) & (served != "")
+    if served in ("", MODEL):
+        return result.assign(served_model=MODEL, is_judged=is_judged)
+    horizon = churn_model.HORIZON_DAYS
+    earlier = active(read_customers(client, settings, day - timedelta(days=horizon), horizon, known_until))
+    customers = active(read_customers(client, settings, day, 0, known_until, scored_by=known_until))
+    chance = no_order_chances(customers, earlier).get(served, np.array([]))
+    by_customer = pd.Series(chance, index=customers["customer_id"][: len(chance)], dtype=np.float64)
+    baseline = by_customer.reindex(result["customer_id"]).to_numpy()
+    is_baseline = ~np.isnan(baseline)
+    return result.assign(
+        p_no_order_30d=np.where(is_baseline, np.round(baseline, 6), result["p_no_order_30d"]),
+        served_model=np.where(is_baseline, served, MODEL),
+        is_judged=is_baseline,
+    )
 
 
 def fit_churn(client: Client, settings: Settings, trained_until: date) -> Artifact | None:

@@ -52,15 +52,20 @@ def first_order_day(client: Client, settings: Settings, day: date) -> date | Non
     return first if count else None
 
 
-def read_customers(client: Client, settings: Settings, cut: date, horizon_days: int, known_until: date) -> pd.DataFrame:
+def read_customers(
+    client: Client, settings: Settings, cut: date, horizon_days: int, known_until: date, scored_by: date | None = None
+) -> pd.DataFrame:
     """Customers with a valid order up to `cut` as it was known then, with scores of simple formulas, and what followed.
 
     What followed lies in the `horizon_days` after the cut and is taken as known at the end of `known_until`: margin_after
     (as the lifetime value counts margin), net_amount_after, order_count_after. By customer_id; at most about JUDGED_CUSTOMERS.
-    The formulas compare all customers, whatever the sample; the potential part is left out and its weight shared out.
+    scored_by: all customers instead, their scores as known at the end of this day. The formulas compare all customers, whatever
+    the sample; the potential part is left out and its weight shared out.
     """
-    count = client.query(f"SELECT uniqExact(customer_id) {_orders(settings, cut, cut)}").result_rows[0][0]
-    sample = max(1, -(-count // JUDGED_CUSTOMERS))
+    before, sample = _orders(settings, cut, scored_by or cut), 1
+    if scored_by is None:
+        count = client.query(f"SELECT uniqExact(customer_id) {before}").result_rows[0][0]
+        sample = max(1, -(-count // JUDGED_CUSTOMERS))
     after = f"business_date > {until(cut)} AND business_date <= {until(cut)} + {horizon_days}"
     recent = f"business_date > {until(cut)} - 90"
     formulas = ", ".join(f"('{name}', '{name}', 'average_order_value', 'inverse', 30.)" for name in _FORMULAS)
@@ -73,7 +78,7 @@ def read_customers(client: Client, settings: Settings, cut: date, horizon_days: 
                 toUInt32(countIf(business_date > {until(cut)} - 365)) AS order_count_365d,
                 sumIf(net_amount, {recent}) AS net_amount_90d, sumIf(tier_discount_amount, {recent}) AS discount_90d,
                 {render("money_per", "net_amount_90d + discount_90d", "order_count_90d")} AS average_order_value_90d
-            {_orders(settings, cut, cut)} GROUP BY customer_id
+            {before} GROUP BY customer_id
         ),
         followed AS (
             SELECT customer_id, {_value("true")} AS margin_after, toFloat64(sum(net_amount)) AS net_amount_after,

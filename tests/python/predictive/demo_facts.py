@@ -25,14 +25,15 @@ def demo_facts(own_warehouse: Settings, prefix: str) -> Settings:
     settings = replace(own_warehouse, prefix=prefix)
     client = connect(settings, autogenerate_session_id=False)
     make_world(client, settings, WORLD)
-    demo, facts, staging = (settings.database(layer) for layer in ("demo", "facts", "staging"))
-    for database in (facts, staging, settings.database("predictive")):
+    demo, facts, staging, seeds = (settings.database(layer) for layer in ("demo", "facts", "staging", "seeds"))
+    for database in (facts, staging, seeds, settings.database("predictive")):
         client.command(f"DROP DATABASE IF EXISTS {database}")
         client.command(f"CREATE DATABASE {database}")
     tables = {
         f"{facts}.fct_orders": f"SELECT order_id, customer_id, toDate('{WORLD.first_date}') + day AS business_date, "
         f"toDateTime64(ordered, 3, 'UTC') AS known_from, {_EVER} AS known_to, toDecimal64(value, 2) AS net_amount, "
-        f"toUInt8(NOT is_cancelled) AS is_valid FROM {demo}.orders",
+        "toUInt8(NOT is_cancelled) AS is_valid, toUInt8(0) AS is_cost_known, toDecimal64(0, 2) AS cost_amount, "
+        f"toDecimal64(0, 2) AS tier_discount_amount FROM {demo}.orders",
         f"{facts}.fct_order_lines": "SELECT customer_id, business_date, known_from, known_to, is_valid, "
         f"toUInt64(1) AS product_id, net_amount AS gross_amount FROM {facts}.fct_orders",
         f"{facts}.dim_products": "SELECT toUInt64(1) AS product_id, toNullable(toUInt32(101)) AS category_id, "
@@ -41,6 +42,8 @@ def demo_facts(own_warehouse: Settings, prefix: str) -> Settings:
         f"toNullable(toDate('{LAST}') - 100) AS launched_on, {_FROM_THE_START}",
         f"{staging}.stg_customers": "SELECT customer_id, business_type, 'active' AS customer_status, "
         f"{_FROM_THE_START} FROM {demo}.customers",
+        f"{seeds}.score_weights": "SELECT toDate('2000-01-01') AS valid_from, one.1 AS component, one.2 AS weight "
+        "FROM (SELECT arrayJoin([('r', 0.3), ('f', 0.25), ('m', 0.3), ('p', 0.15)]) AS one)",
         f"{staging}.stg_categories": f"SELECT toUInt32(1) AS category_id, 'vegetables' AS category_name, {_FROM_THE_START}",
     }
     for name, rows in tables.items():

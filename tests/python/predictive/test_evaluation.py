@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -250,6 +251,37 @@ def test_too_little_data_is_a_verdict_with_a_reason_in_both_languages(
     assert f"数据不足（{judged.reason_zh}）" in chinese and why_zh in judged.reason_zh
     # Nothing but the model's name, which is not translated, is left in Latin letters.
     assert not re.search("[a-z]{3}", chinese.removeprefix("model"))
+
+
+@pytest.mark.parametrize(
+    ("question", "promoted", "lost", "unjudged"),
+    [
+        (
+            replace(QUESTION, in_use="recency"),
+            ("and serves:", "投入使用"),
+            ("so days since the last order serves:", "继续使用距上次下单天数"),
+            ("; days since the last order serves.", "；继续使用距上次下单天数。"),
+        ),
+        (
+            QUESTION,
+            ("and serves:", "投入使用"),
+            ("so seeing serves:", "改用seeing"),
+            ("; it goes on serving unjudged.", "；未经评估，暂继续使用。"),
+        ),
+        (
+            replace(QUESTION, is_advice=True),
+            ("and is promoted:", "予以采用"),
+            ("so seeing is to be preferred:", "宜采用seeing"),
+            ("fewer than 2).", "少于2个）。"),
+        ),
+    ],
+)
+def test_the_verdict_in_words_says_what_follows_from_it(
+    question: Question, promoted: tuple[str, str], lost: tuple[str, str], unjudged: tuple[str, str]
+) -> None:
+    for origins, wanted in ((_origins(0.3), promoted), (_origins(3.0), lost), ([], unjudged)):
+        for text, part in zip(in_words(evaluate(question, origins, FEW)), wanted, strict=True):
+            assert part in text
 
 
 def test_losses_are_nothing_to_find() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import date, timedelta
 
 import numpy as np
@@ -97,7 +98,82 @@ def test_the_chance_of_no_order_in_thirty_days_holds_in_the_demo_world(client, s
     assert area_under_curve(result["p_no_order_30d"], no_order) > by_recency + 0.01
 
 
-def test_what_happens_after_the_cutoff_changes_no_row(client, settings) -> None:
+def serve(client: Client, settings: Settings, model: str, serves_from: date) -> None:
+    """A verdict as an evaluation leaves it."""
+    table = f"{settings.database('predictive')}.promotions"
+    row = [serves_from, "churn", model, "", serves_from]
+    client.insert(table, [row], column_names=["evaluated_on", "model", "served_model", "verdict", "serves_from"])
+
+
+@pytest.fixture
+def verdicts(client: Client, settings: Settings) -> Iterator[None]:
+    yield
+    client.command(f"TRUNCATE TABLE {settings.database('predictive')}.promotions")
+
+
+def test_before_a_verdict_the_model_serves_and_is_not_judged(client: Client, settings: Settings) -> None:
+    refresh_churn(client, settings, AS_OF.isoformat())
+    unjudged = stored(client, settings)
+    assert set(unjudged["served_model"]) == {"churn"} and not unjudged["is_judged"].any()
+
+
+@pytest.mark.usefixtures("verdicts")
+def test_from_its_verdict_on_a_baseline_serves_who_ordered_lately_as_the_share_of_its_tenth(client, settings) -> None:
+    refresh_churn(client, settings, AS_OF.isoformat())
+    model = stored(client, settings)
+    serve(client, settings, "churn", AS_OF - timedelta(days=3))
+    refresh_churn(client, settings, AS_OF.isoformat())
+    promoted = stored(client, settings)
+    is_active = promoted["silence_days"] < 90
+    assert 0 < is_active.sum() < len(promoted)
+    pd.testing.assert_frame_equal(promoted.drop(columns="is_judged"), model.drop(columns="is_judged"))
+    assert (promoted["is_judged"] == is_active).all()
+
+    serve(client, settings, "recency", AS_OF)
+    for _ in range(2):
+        refresh_churn(client, settings, AS_OF.isoformat())
+        served = stored(client, settings)
+        # What no verdict is about, and what no baseline tells, stays the model's.
+        changed = ["p_no_order_30d", "served_model", "is_judged"]
+        pd.testing.assert_frame_equal(served.drop(columns=changed), model.drop(columns=changed))
+        assert (served["is_judged"] == is_active).all()
+        assert set(served["served_model"][is_active]) == {"recency"} and set(served["served_model"][~is_active]) == {
+            "churn"
+        }
+        assert (served["p_no_order_30d"] == model["p_no_order_30d"])[~is_active].all()
+
+        # The same by hand: silences of 30 days before, in tenths, and who stayed away since.
+        orders = client.query_df(
+            f"SELECT customer_id, dateDiff('day', business_date, {{day:Date}}) AS days FROM {settings.database('facts')}.fct_orders "
+            "WHERE is_valid = 1 AND business_date <= {day:Date}",
+            parameters={"day": AS_OF},
+        )
+        before = orders[orders["days"] >= 30].groupby("customer_id")["days"].min() - 30
+        before = before[before < 90]
+        stayed_away = ~before.index.isin(orders["customer_id"][orders["days"] < 30])
+        bounds = sorted(set(np.quantile(before, np.arange(1, 10) / 10, method="lower")))
+        tenth = np.searchsorted(bounds, before)
+        now = np.searchsorted(bounds, served["silence_days"][is_active])
+        expected = [(stayed_away[tenth == one].sum() + 1) / ((tenth == one).sum() + 2) for one in now]
+        np.testing.assert_allclose(served["p_no_order_30d"][is_active], expected, atol=1e-6)
+    # The day before the verdict keeps the model, also when it is built after it.
+    refresh_churn(client, settings, (AS_OF - timedelta(days=1)).isoformat())
+    assert set(stored(client, settings, AS_OF - timedelta(days=1))["served_model"]) == {"churn"}
+
+
+@pytest.mark.usefixtures("verdicts")
+def test_a_baseline_that_nobody_had_a_score_of_a_month_ago_leaves_the_model(client, settings) -> None:
+    first = WORLD.first_date + timedelta(days=20)
+    serve(client, settings, "order_count", first)
+    refresh_churn(client, settings, first.isoformat())
+    result = stored(client, settings, first)
+    assert len(result) and set(result["served_model"]) == {"churn"} and not result["is_judged"].any()
+
+
+@pytest.mark.usefixtures("verdicts")
+@pytest.mark.parametrize("model", ["churn", "example_formula"])
+def test_what_happens_after_the_cutoff_changes_no_row(client, settings, model: str) -> None:
+    serve(client, settings, model, AS_OF)
     refresh_churn(client, settings, AS_OF.isoformat())
     before, artifacts = stored(client, settings), settings.database("predictive") + ".model_artifacts"
     of_the_day = f"SELECT version FROM {artifacts} WHERE trained_until = '{training_day(AS_OF)}'"
