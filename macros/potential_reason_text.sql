@@ -45,6 +45,12 @@
                 {%- else -%}
                 concat('；预计未来 90 天 ', {{ expected }}, ' 元，最近 90 天为 ', {{ latest }}, ' 元'),
                 {%- endif %}
+                {{ row }}.forecast_method = 'baseline_serves',
+                {% if english -%}
+                concat('; the forecast is not proven better than simple rules, so the latest 90 days (', {{ latest }}, ') stand in'),
+                {%- else -%}
+                concat('；预测模型未被证明优于简单规则，以最近 90 天（', {{ latest }}, ' 元）代替预测'),
+                {%- endif %}
                 {{ row }}.forecast_method = 'last_90_days',
                 {{ "'; too little history for a forecast, the latest 90 days stand in'" if english else "'；历史不足，以最近 90 天代替预测'" }},
                 {{ "'; no forecast after 364 days without an order'" if english else "'；364 天未下单，不作预测'" }}

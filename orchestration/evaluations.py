@@ -43,7 +43,7 @@ _EPOCH = date(1970, 1, 1)
 LIFETIME_VALUE = Question("lifetime_value", "normalised_gini", 90, is_advice=True)
 # What tiers count when the model serves; this verdict lets it, and without it they count margin to date.
 IN_TIERS = Question("lifetime_value_in_tiers", "normalised_gini", 90, in_use="historical_margin")
-SPEND_FORECAST = Question("spend_forecast", "normalised_gini", SPEND_HORIZON, is_advice=True)
+SPEND_FORECAST = Question("spend_forecast", "normalised_gini", SPEND_HORIZON, in_use="net_sales_of_90_days")
 POTENTIAL = Question("potential", "normalised_gini", SPEND_HORIZON, in_use="potential_index")
 CHURN = Question("churn", "brier", NO_ORDER_DAYS, is_yes_or_no=True)
 LIFETIME_NO_ORDER = Question("lifetime_value_no_order", "brier", NO_ORDER_DAYS, is_yes_or_no=True, is_advice=True)

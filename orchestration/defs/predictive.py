@@ -21,6 +21,7 @@ from orchestration.progress import report
         ["facts", "fct_orders"],
         ["facts", "fct_order_lines"],
         ["seeds", "potential_weights"],
+        ["predictive", "promotions"],
     ],
     partitions_def=daily(),
     code_version=POTENTIAL_VERSION,

@@ -67,6 +67,7 @@ def potential_parts(
     blocks: SpendBlocks,
     weights: dict[str, float],
     parameters: dict[str, Any] | None,
+    forecast_serves: bool = True,
 ) -> pd.DataFrame:
     """Parts and second index of every customer.
 
@@ -74,7 +75,8 @@ def potential_parts(
     new_product_offered_count_180d, new_product_tried_count_180d. spend: category spend, see
     `category_headroom`. blocks: of customers who ordered in the last 364 days. weights: of headroom, growth and acceptance; a part that
     is unknown gives its weight to the others. parameters: bands, forecast and prior of the artifact, each None where it could not
-    be fitted. Returns the columns of `<prefix>_predictive.potential_parts` from customer_id on; NaN where unknown.
+    be fitted. forecast_serves: false where its verdict lets the latest 90 days serve instead.
+    Returns the columns of `<prefix>_predictive.potential_parts` from customer_id on; NaN where unknown.
     """
     fitted = parameters or {"bands": None, "forecast": None, "prior": None}
     ids = features["customer_id"]
@@ -84,6 +86,8 @@ def potential_parts(
 
     if fitted["forecast"] is None:
         expected, method = net.copy(), "last_90_days"
+    elif not forecast_serves:
+        expected, method = net.copy(), "baseline_serves"
     else:
         forecast = pd.Series(spend_forecast.predict(blocks, fitted["forecast"]), index=blocks.customer_id)
         expected, method = forecast.reindex(ids).to_numpy(), "trained"

@@ -20,7 +20,7 @@ from orchestration.predictive.store_artifacts import load_or_fit
 from orchestration.predictive.store_rows import replace_day
 from orchestration.warehouse.settings import Settings
 
-MODEL = "potential"
+MODEL, FORECAST = "potential", "spend_forecast"
 _LAUNCH_DAYS = 180
 # The forecast learns from at most about this many customers, chosen by the hash of their id.
 _TRAINING_CUSTOMERS = 40_000
@@ -69,8 +69,9 @@ def refresh_potential_parts(
 ) -> tuple[pd.DataFrame, str]:
     """Compute and replace the rows of `as_of` in `<prefix>_predictive.potential_parts`; fits the month's model where it is missing.
 
-    Returns them and the version of the model. inputs: of `store.read_potential_inputs` for the same day. known_until: last day
-    whose knowledge counts, for a restatement.
+    The latest 90 days stand in for the forecast where a verdict lets a baseline serve: of all baselines they alone are an amount
+    of 90 days. Returns the rows and the version of the model. inputs: of `store.read_potential_inputs` for the same day.
+    known_until: last day whose knowledge counts, for a restatement.
     """
     features, spend, weights = inputs
     day = date.fromisoformat(as_of)
@@ -80,7 +81,10 @@ def refresh_potential_parts(
     )
     knows = date.fromisoformat(known_until) if known_until else day
     blocks = read_blocks(client, settings, day, knows)
-    result = potential_parts(features, spend, blocks, weights, artifact.parameters if artifact else None)
+    forecast_serves = served_model(client, settings, FORECAST, as_of) in ("", FORECAST)
+    result = potential_parts(
+        features, spend, blocks, weights, artifact.parameters if artifact else None, forecast_serves
+    )
     version = artifact.version if artifact else f"unfitted-{CODE_VERSION}"
     replace_day(client, f"{settings.database('predictive')}.potential_parts", as_of, version, result, _TYPES)
     return result, version

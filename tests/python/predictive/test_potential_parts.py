@@ -16,7 +16,7 @@ from orchestration.predictive import spend_forecast
 from orchestration.predictive.acceptance import acceptance, fit_prior
 from orchestration.predictive.growth import growth_slopes
 from orchestration.predictive.potential import headroom_among, quantile_among_others
-from orchestration.predictive.potential_parts import fit_bands, potential_parts, size_bands
+from orchestration.predictive.potential_parts import annual_spend, fit_bands, potential_parts, size_bands
 from orchestration.predictive.spend_blocks import BLOCKS, SpendBlocks
 
 WEIGHTS = {"headroom": 0.4, "growth": 0.35, "acceptance": 0.25}
@@ -199,6 +199,24 @@ def test_the_index_weighs_the_parts_that_are_known() -> None:
         (alone["growth_slope_share"] + alone["expected_growth_share"]) / 2
     )
     assert result["potential_index_v2"].between(0, 1).all()
+
+
+def test_where_the_forecast_does_not_serve_growth_is_the_slope_and_the_latest_days_against_the_year() -> None:
+    spend = customers(200, 7)
+    features = features_of(spend)
+    parameters = {"bands": None, "forecast": spend_forecast.fit([examples(1)]), "prior": [1.0, 9.0]}
+    given = features, category_spend(spend), spend, WEIGHTS, parameters
+
+    served, result = potential_parts(*given), potential_parts(*given, forecast_serves=False)
+
+    assert set(served["forecast_method"]) == {"trained"} and set(result["forecast_method"]) == {"baseline_serves"}
+    latest = np.maximum(features["net_amount_90d"], 0)
+    usual = annual_spend(spend) * 90 / 364
+    np.testing.assert_allclose(result["expected_net_amount_next_90d"], latest, atol=0.006)
+    np.testing.assert_allclose(result["expected_growth_share"], latest / (latest + usual), atol=1e-4)
+    changed = ["forecast_method", "expected_net_amount_next_90d", "expected_growth_share", "potential_index_v2"]
+    pd.testing.assert_frame_equal(result.drop(columns=changed), served.drop(columns=changed))
+    assert (result["potential_index_v2"] != served["potential_index_v2"]).all()
 
 
 def test_too_little_history_is_named_and_never_a_silent_zero() -> None:

@@ -125,6 +125,23 @@ def test_the_prior_of_acceptance_is_fitted_to_the_launches_of_the_training_day(
     assert tried / (tried + refused) > 0.4
 
 
+def test_from_its_verdict_on_the_latest_ninety_days_serve_instead_of_the_forecast(client, settings) -> None:
+    given, table = inputs(client, settings), f"{settings.database('predictive')}.promotions"
+    for served, serves_from, method in (
+        ("net_sales_of_90_days", AS_OF + timedelta(days=1), "trained"),
+        ("net_sales_of_90_days", AS_OF, "baseline_serves"),
+        ("spend_forecast", AS_OF, "trained"),
+    ):
+        client.command(f"TRUNCATE TABLE {table}")
+        columns = ["evaluated_on", "model", "served_model", "verdict", "serves_from"]
+        client.insert(table, [[serves_from, "spend_forecast", served, "", serves_from]], column_names=columns)
+        refresh_potential_parts(client, settings, AS_OF.isoformat(), given)
+        rows = stored(client, settings)
+        of_the_day = rows[rows["as_of_date"].dt.date == AS_OF]
+        assert set(of_the_day["forecast_method"]) == {method, "no_order_in_364_days"}
+    client.command(f"TRUNCATE TABLE {table}")
+
+
 def test_version_two_serves_only_while_the_latest_evaluation_says_so(client: Client, settings: Settings) -> None:
     table = f"{settings.database('predictive')}.promotions"
     rows = [
