@@ -23,8 +23,10 @@ from orchestration.quality.seeds import check_seeds
 from orchestration.warehouse.client import connect, ensure_running
 from orchestration.warehouse.settings import Settings
 
-_DAGSTER_YAML = """# Dagster's own state of this warehouse. One refresh at a time; no usage statistics.
+_DAGSTER_YAML = """# Dagster's own state of this warehouse. One refresh at a time; no usage statistics, no invitation to leave an address.
 telemetry:
+  enabled: false
+nux:
   enabled: false
 concurrency:
   runs:
