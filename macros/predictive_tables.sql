@@ -56,8 +56,14 @@
         expected_margin_365d Decimal(18, 2),
         p_alive Nullable(Float64),
         p_no_order_30d Nullable(Float64),
-        residual_value Nullable(Decimal(18, 2))
+        residual_value Nullable(Decimal(18, 2)),
+        served_model LowCardinality(String),
+        no_order_served_model LowCardinality(String)
     ) engine = " ~ engine ~ " partition by as_of_date order by customer_id") %}
+    {# For a table that an earlier version made. #}
+    {% do run_query("alter table " ~ database ~ ".lifetime_value" ~ on_cluster ~ "
+        add column if not exists served_model LowCardinality(String),
+        add column if not exists no_order_served_model LowCardinality(String)") %}
     {# One row per scored customer and as-of date: rhythm, silence, partial defection, risk. Days are open days where they say so. #}
     {% do run_query("create table if not exists " ~ database ~ ".churn" ~ on_cluster ~ " (
         as_of_date Date,

@@ -71,7 +71,7 @@ def churn(context: dg.AssetExecutionContext, warehouse: Warehouse, refresh_run: 
     key=["predictive", "lifetime_value"],
     group_name="predictive",
     description="One row per scored customer and as-of date: expected orders and margin of 12 months, P(alive), residual value.",
-    deps=[["facts", "fct_orders"]],
+    deps=[["facts", "fct_orders"], ["predictive", "promotions"]],
     partitions_def=daily(),
     code_version=LIFETIME_VALUE_OPTIONS.code_version,
     kinds={"python"},
@@ -90,6 +90,7 @@ def lifetime_value(
             "customers": len(result),
             "method": next(iter(result["method"]), "none"),
             "model_version": next(iter(result["model_version"]), "none"),
+            "served_model": next(iter(result["served_model"]), ""),
             "expected_margin_365d": float(result["expected_margin_365d"].sum()),
         }
     )

@@ -19,6 +19,7 @@ from orchestration.predictive.lifetime_value import (
     score_lifetime_value,
 )
 from orchestration.predictive.maximum_likelihood import NoMaximum
+from orchestration.predictive.promotions import served_model
 from orchestration.predictive.store_artifacts import load_or_fit
 from orchestration.warehouse.settings import Settings
 
@@ -40,6 +41,11 @@ def refresh_lifetime_value(
     artifact, reason = model_of_day(client, settings, day, options)
     known = date.fromisoformat(known_until) if known_until else day
     result = score_lifetime_value(read_customers(client, settings, day, known), artifact, options, reason)
+    # Beside the model's numbers, whoever serves: the verdicts on them as rankings and as chances.
+    result = result.assign(
+        served_model=served_model(client, settings, MODEL, as_of),
+        no_order_served_model=served_model(client, settings, f"{MODEL}_no_order", as_of),
+    )
     _replace(client, settings, day, result)
     return result
 
@@ -138,6 +144,8 @@ def _replace(client: Client, settings: Settings, as_of: date, result: pd.DataFra
         "p_alive": pa.float64(),
         "p_no_order_30d": pa.float64(),
         "residual_value": pa.decimal128(18, 2),
+        "served_model": pa.string(),
+        "no_order_served_model": pa.string(),
     }
     columns = {"as_of_date": pa.array([as_of] * len(result), pa.date32())}
     for name, kind in types.items():

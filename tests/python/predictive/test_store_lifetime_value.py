@@ -187,8 +187,28 @@ def test_a_refreshed_day_holds_one_row_per_customer_from_the_model_of_the_month_
     assert [row[1] for row in stored] == result["customer_id"].tolist()
     assert {(row[2], row[3]) for row in stored} == {(artifact.version, result["method"].iloc[0])}
     assert [float(row[9]) for row in stored] == pytest.approx(result["expected_margin_365d"].tolist(), abs=1e-9)
+    assert {row[-2:] for row in stored} == {("", "")}
     assert {row[6] for row in stored if row[1] % 10 == 0} == {1}
     assert {row[6] for row in stored if row[1] % 10 != 0} == {0}
+
+
+def test_the_numbers_stay_the_models_and_what_serves_stands_beside_them(client: Client, settings: Settings) -> None:
+    refresh_lifetime_value(client, settings, AS_OF.isoformat())
+    before, table = scores(client, AS_OF), "clv_predictive.promotions"
+    served = {
+        "lifetime_value": "decayed_spend",
+        "lifetime_value_no_order": "lifetime_value_no_order",
+        "churn": "recency",
+    }
+    rows = [[AS_OF, model, name, "", AS_OF] for model, name in served.items()]
+    client.insert(table, rows, column_names=["evaluated_on", "model", "served_model", "verdict", "serves_from"])
+
+    refresh_lifetime_value(client, settings, AS_OF.isoformat())
+
+    client.command(f"TRUNCATE TABLE {table}")
+    after = scores(client, AS_OF)
+    assert [row[:-2] for row in after] == [row[:-2] for row in before]
+    assert {row[-2:] for row in after} == {("decayed_spend", "lifetime_value_no_order")}
 
 
 def test_what_became_known_after_the_cutoff_changes_no_artifact_and_no_score(
