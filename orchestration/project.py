@@ -67,6 +67,12 @@ def settled_relations(settings: Settings) -> set[tuple[str, str]]:
     return {(settings.database(node["config"]["schema"]), node["alias"]) for node in nodes}
 
 
+def _changed_at(path: Path) -> float:
+    """When a file became what it is here: one unpacked from an archive keeps the time at which it was written elsewhere."""
+    status = path.stat()
+    return max(status.st_mtime, status.st_ctime)
+
+
 def _project_files() -> list[Path]:
     files = [PROJECT_DIR / "dbt_project.yml", PROJECT_DIR / "profiles.yml"]
     for folder in ("models", "macros", "seeds", "tests/dbt"):
@@ -80,7 +86,7 @@ def ensure_manifest(settings: Settings) -> Path:
     Raises TierhouseError with dbt's own message when the project does not parse.
     """
     manifest = target_directory(settings) / "manifest.json"
-    if manifest.exists() and manifest.stat().st_mtime > max(path.stat().st_mtime for path in _project_files()):
+    if manifest.exists() and manifest.stat().st_mtime > max(_changed_at(path) for path in _project_files()):
         return manifest
     result = subprocess.run(
         [dbt_executable(), "parse", "--project-dir", str(PROJECT_DIR), "--quiet"],

@@ -15,6 +15,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from orchestration import project
 from orchestration.errors import TierhouseError
 from orchestration.lock import writer_lock
 from orchestration.project import project_version
@@ -85,6 +86,29 @@ def test_the_project_is_the_same_for_every_user_and_another_in_another_zone() ->
     settings = Settings.from_environment({})
     assert project_version(replace(settings, user="somebody")) == project_version(settings)
     assert project_version(replace(settings, zone="Europe/Berlin")) != project_version(settings)
+
+
+def test_a_project_unpacked_with_its_old_times_is_newer_than_the_manifest_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings.from_environment({"TIERHOUSE_HOME": str(tmp_path)})
+    manifest = project.target_directory(settings) / "manifest.json"
+    manifest.parent.mkdir()
+    manifest.touch()
+    os.utime(manifest, (time.time() - 60,) * 2)
+    unpacked = tmp_path / "model.sql"
+    unpacked.touch()
+    os.utime(unpacked, (0, 0))
+    monkeypatch.setattr(project, "_project_files", lambda: [unpacked])
+    parsed: list[list[str]] = []
+    monkeypatch.setattr(
+        subprocess,
+        "run",
+        lambda command, **_: parsed.append(command) or subprocess.CompletedProcess(command, 0),
+    )
+    project.ensure_manifest(settings)
+    project.ensure_manifest(settings)
+    assert len(parsed) == 1
 
 
 class Shop:
