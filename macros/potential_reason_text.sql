@@ -2,6 +2,8 @@
    ('zh'). `row` names a relation with the columns of customer_feature_snapshots. #}
 {% macro potential_reason_text(row, part, language) -%}
     {%- set english = language == 'en' -%}
+    {#- A day that an earlier version stored. -#}
+    {%- set not_computed = "'not computed for this day'" if english else "'该日未计算'" -%}
     {%- if part == 'headroom' -%}
         {%- set amount = 'toString(round(ifNull(' ~ row ~ '.category_headroom_by_size_90d, 0)))' -%}
         {%- set peers = {
@@ -21,14 +23,15 @@
             {% endfor -%}
             {{ row }}.headroom_peers = 'no_categories', {{ "'products have no categories'" if english else "'商品没有品类'" }},
             {{ row }}.headroom_peers = 'no_order_in_90_days', {{ "'no order in 90 days'" if english else "'90 天内未下单'" }},
-            {{ "'nobody to compare with'" if english else "'没有可比客户'" }}
+            {{ row }}.headroom_peers = 'nobody_else', {{ "'nobody to compare with'" if english else "'没有可比客户'" }},
+            {{ not_computed }}
         )
     {%- elif part == 'growth' -%}
         {%- set percent = 'toString(round(100 * (exp(ifNull(' ~ row ~ '.growth_slope_52w, 0)) - 1)))' -%}
         {%- set certainty = 'toString(round(ifNull(' ~ row ~ '.growth_slope_p_value, 1), 2))' -%}
         {%- set expected = 'toString(round(ifNull(' ~ row ~ '.expected_net_amount_next_90d, 0)))' -%}
         {%- set latest = 'toString(round(' ~ row ~ '.net_amount_90d))' -%}
-        concat(
+        if(ifNull({{ row }}.forecast_method, '') = '', {{ not_computed }}, concat(
             if(
                 {{ row }}.growth_slope_52w is null,
                 {{ "'too few four-week blocks with spend for a slope'" if english else "'有消费的四周段太少，无法估计趋势'" }},
@@ -55,7 +58,7 @@
                 {{ "'; too little history for a forecast, the latest 90 days stand in'" if english else "'；历史不足，以最近 90 天代替预测'" }},
                 {{ "'; no forecast after 364 days without an order'" if english else "'；364 天未下单，不作预测'" }}
             )
-        )
+        ))
     {%- else -%}
         {%- set tried = 'toString(' ~ row ~ '.new_product_tried_count_180d)' -%}
         {%- set offered = 'toString(' ~ row ~ '.new_product_offered_count_180d)' -%}

@@ -299,8 +299,8 @@
     ) as features on tiers.customer_id = features.customer_id
 {%- endmacro %}
 
-{# The cards, for a FROM clause: one row per customer. Columns are described in models/marts/_reason__models.yml. `base`: the same
-   customers, where the columns of customer_tier_snapshots alone are cheaper to read. #}
+{# The cards, for a FROM clause: one row per customer, none where the rules of the day were not kept. Columns are described in
+   models/marts/_reason__models.yml. `base`: the same customers, where the columns of customer_tier_snapshots alone are cheaper to read. #}
 {% macro reason_cards(customers, rules, base=none) -%}
     (
         with card_parts as (
@@ -424,5 +424,7 @@
             {% endfor -%}
             config_version
         from card_names
+        -- A day that an earlier version published has no rules kept with it.
+        where notEmpty({{ rule(rules, 'ladder') }})
     )
 {%- endmacro %}

@@ -30,7 +30,8 @@ select
     churn.churn_reason_zh as churn_reason_zh,
     churn.p_alive as p_alive,
     churn.p_no_order_30d as p_no_order_30d,
-    churn.served_model as served_model,
+    -- Days that an earlier version stored do not say it: then the churn model alone served.
+    toLowCardinality(if(churn.served_model = '', 'churn', toString(churn.served_model))) as served_model,
     churn.is_judged as is_judged,
     churn.p_defected as p_defected,
     churn.expected_gap_days as expected_gap_days,

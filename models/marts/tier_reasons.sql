@@ -1,5 +1,5 @@
 -- One row per scored customer: why the customer is in this morning's tier, and the smallest change per lever that keeps it or
--- gains the next one.
+-- gains the next one. None where an earlier version published the morning and kept no rules with it.
 
 -- The parser of the linter does not know names given inside an expression.
 -- noqa: disable=all

@@ -6,12 +6,21 @@
 with measured as (
     {% if is_carried() -%}
     select
-        * except (
+        stored.* except (
             build_id, tier, tier_rank, tier_label, earned_tier, previous_tier, tier_since_date, decision, decision_reason,
-            decision_reason_zh, reason_code, earned_since_date, upgraded_on, up_count, up_rank, down_count, down_rank
-        )
-    from {{ this }}
-    where as_of_date = {{ as_of() }} and build_id = {{ carried_build_id() }}
+            decision_reason_zh, reason_code, earned_since_date, upgraded_on, up_count, up_rank, down_count, down_rank, strict_rank,
+            lenient_rank
+        ),
+        ranks.within_strict as strict_rank,
+        ranks.within_lenient as lenient_rank
+    from {{ this }} as stored
+    inner join (
+        -- Days that an earlier version stored have these ranks here alone. Names of their own, so that stored.* stays what it is.
+        select policy as of_policy, customer_id as of_customer, strict_rank as within_strict, lenient_rank as within_lenient
+        from {{ ref('customer_tier_inputs') }}
+        where as_of_date = {{ as_of() }}
+    ) as ranks on stored.policy = ranks.of_policy and stored.customer_id = ranks.of_customer
+    where stored.as_of_date = {{ as_of() }} and stored.build_id = {{ carried_build_id() }}
     {%- else -%}
     select
         candidates.as_of_date as as_of_date,

@@ -24,6 +24,7 @@ from orchestration.warehouse.settings import Settings
 CURRENT, PROPOSED = "current", "proposed"
 # So many days of customers at once keep the memory of a replay at some GiB.
 _DECISIONS_AT_ONCE = 12_000_000
+_NOT_MADE = ("UNKNOWN_DATABASE", "UNKNOWN_TABLE", "UNKNOWN_IDENTIFIER")
 _NO_ACCESS = ("ACCESS_DENIED", "UNKNOWN_DATABASE", "UNKNOWN_TABLE")
 
 
@@ -341,7 +342,10 @@ def _ask(client: Client, statement: str, column_oriented: bool = False) -> Query
         if missing:
             # The code stays in the line: callers look for it.
             raise TierhouseError(f"this needs the grant {missing[1]}, which the user lacks (ACCESS_DENIED)") from None
-        raise TierhouseError(f"the warehouse cannot answer: {text[:1000]}") from None
+        # So it is after an update of the program, until the next refresh.
+        is_missing = any(word in text for word in _NOT_MADE)
+        what = "something is missing that `tierhouse refresh` makes" if is_missing else "the warehouse cannot answer"
+        raise TierhouseError(f"{what}: {text[:1000]}") from None
 
 
 def _aligned(base: Base, customer_ids: np.ndarray, ranks: np.ndarray) -> np.ndarray:

@@ -190,6 +190,12 @@ def test_an_override_is_named_with_its_end_and_what_comes_after(engine: Client) 
     assert "2026-03-14：人工指定的最后一天，之后为白银" in reason_card(card, "zh")
 
 
+def test_a_day_whose_rules_were_not_kept_has_no_cards(engine: Client) -> None:
+    """An earlier version published it: a ladder without steps would say that nothing is needed to keep a tier."""
+    unknown: dict[str, Any] = {name: [] for name in ("ladder", "tier_labels", "gates")}
+    assert cards(engine, Base([{}], unknown | {"downgrade_weekdays": 0})) == []
+
+
 def test_a_blocked_customer_has_no_lever(engine: Client) -> None:
     card = one_card(engine, standing="blocked", treatment="freeze")
     assert card["next_tier"] is None and card["orders_per_month_for_next"] is None
