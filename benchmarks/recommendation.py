@@ -7,42 +7,17 @@ Lands a world in a home of its own, builds its facts, and makes the lists of the
 
 from __future__ import annotations
 
-import os
 import resource
-import shutil
-import sys
-import tempfile
 import time
-from datetime import date
-from pathlib import Path
 
-from orchestration import history
-from orchestration.landing import generator
+from benchmarks.demo_world import LAST_DATE, demo_facts
 from orchestration.predictions import recommend_products
 from orchestration.tables import recommendation_table
-from orchestration.warehouse.client import connect, ensure_running, running_server
-from orchestration.warehouse.settings import Settings
-
-LAST_DATE = date(2026, 3, 31)
 
 
 def main() -> None:
     """Make the world and its facts, recommend, print what it took and how good it was."""
-    customers = int(sys.argv[1]) if len(sys.argv) > 1 else 200_000
-    days = int(sys.argv[2]) if len(sys.argv) > 2 else 400
-    home = Path(tempfile.mkdtemp(prefix="tierhouse-bench-"))
-    os.environ.update(TIERHOUSE_HOME=str(home), TIERHOUSE_TARGET="embedded")
-    os.environ.pop("TIERHOUSE_PORT", None)
-    settings = ensure_running(Settings.from_environment())
-    os.environ.update(settings.environment())
-    client = connect(settings, autogenerate_session_id=False)
-    try:
-        generator.land_demo(client, settings, customers, days, 1, LAST_DATE)
-        history.build_facts(client, settings, LAST_DATE)
-        lines = client.command(f"SELECT count() FROM {settings.database('facts')}.fct_order_lines")
-        print(
-            f"{customers:,} customers, {days} days, {int(str(lines)):,} order lines, {os.cpu_count()} cores", flush=True
-        )
+    with demo_facts() as (client, settings):
         begin = client.command("SELECT toString(now64(6))")
         before = resource.getrusage(resource.RUSAGE_SELF)
         started = time.monotonic()
@@ -64,12 +39,6 @@ def main() -> None:
             "SELECT formatReadableSize(sum(bytes_on_disk)) FROM system.parts WHERE active AND table = 'product_recommendations'"
         )
         print(f"stored: {size}")
-    finally:
-        server = running_server(home)
-        if server:
-            os.kill(server.pid, 15)
-            time.sleep(2)
-        shutil.rmtree(home, ignore_errors=True)
 
 
 if __name__ == "__main__":

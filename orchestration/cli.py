@@ -17,6 +17,8 @@ from orchestration.errors import TierhouseError
 from orchestration.warehouse.settings import Settings
 
 if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
     from orchestration.landing.report import LandingReport
 
 
@@ -76,11 +78,9 @@ def main() -> None:
 def demo(customers: int, days: int, seed: int) -> None:
     """Make a synthetic fresh-food order system and land it."""
     from orchestration.landing import generator
-    from orchestration.warehouse.client import connect, ensure_running
 
-    settings = ensure_running(Settings.from_environment())
+    client, settings = _warehouse()
     started = time.monotonic()
-    client = connect(settings, autogenerate_session_id=False)
     report = generator.land_demo(client, settings, customers=customers, days=days, seed=seed, progress=_show)
     _print_landing(report, time.monotonic() - started)
 
@@ -91,12 +91,11 @@ def land(directory: Path) -> None:
     """Land a folder of files in the landing contract."""
     from orchestration.landing.files import land_directory
     from orchestration.lock import writer_lock
-    from orchestration.warehouse.client import connect, ensure_running
 
-    settings = ensure_running(Settings.from_environment())
+    client, settings = _warehouse()
     started = time.monotonic()
     with writer_lock(settings, f"tierhouse land {directory}"):
-        report = land_directory(connect(settings, autogenerate_session_id=False), settings, directory, progress=_show)
+        report = land_directory(client, settings, directory, progress=_show)
     _print_landing(report, time.monotonic() - started)
 
 
@@ -143,12 +142,10 @@ def predict(as_of: date | None) -> None:
     """Make the predictions of the week: products to offer each customer, sales of eight weeks. Not part of a refresh."""
     from orchestration import predict as predicting
     from orchestration.tables import forecast_table, recommendation_table
-    from orchestration.warehouse.client import connect, ensure_running
 
     started = time.monotonic()
     day = predicting.predict(as_of)
-    settings = ensure_running(Settings.from_environment())
-    client = connect(settings, autogenerate_session_id=False)
+    client, settings = _warehouse()
     click.echo(recommendation_table(client, settings, day))
     click.echo(forecast_table(client, settings, day))
     click.echo(f"{day}  predicted in {time.monotonic() - started:.1f} s")
@@ -160,12 +157,10 @@ def evaluate(as_of: date | None) -> None:
     """Judge every model against what is simple. Only who beats the best baseline by more than its interval serves."""
     from orchestration import evaluate as evaluating
     from orchestration.tables import evaluation_table
-    from orchestration.warehouse.client import connect, ensure_running
 
     started = time.monotonic()
     day = evaluating.evaluate(as_of)
-    settings = ensure_running(Settings.from_environment())
-    click.echo(evaluation_table(connect(settings, autogenerate_session_id=False), settings, day))
+    click.echo(evaluation_table(*_warehouse(), day))
     click.echo(f"{day}  evaluated in {time.monotonic() - started:.1f} s")
 
 
@@ -175,12 +170,10 @@ def review(as_of: date | None) -> None:
     """Where the standards now cut, and which thresholds would restore the quotas. A proposal: nothing is changed."""
     from orchestration import review as reviewing
     from orchestration.tables import review_table
-    from orchestration.warehouse.client import connect, ensure_running
 
     started = time.monotonic()
     day = reviewing.review(as_of)
-    settings = ensure_running(Settings.from_environment())
-    click.echo(review_table(connect(settings, autogenerate_session_id=False), settings, day))
+    click.echo(review_table(*_warehouse(), day))
     click.echo(f"{day}  reviewed in {time.monotonic() - started:.1f} s; nothing is changed")
 
 
@@ -188,11 +181,9 @@ def review(as_of: date | None) -> None:
 def replay() -> None:
     """Decide all stored days again from their stored inputs, and compare: proof that every tier follows from them."""
     from orchestration.replay import replay as replaying
-    from orchestration.warehouse.client import connect, ensure_running
 
-    settings = ensure_running(Settings.from_environment())
     states = differing = 0
-    for part in replaying(connect(settings, autogenerate_session_id=False), settings):
+    for part in replaying(*_warehouse()):
         states, differing = states + part.state_count, differing + part.differing_count
         _show(f"{states:,} states")
     _show("")
@@ -240,10 +231,8 @@ def simulate(
     from orchestration.simulation.proposal import later_versions, proposed_seeds
     from orchestration.simulation.report import answer
     from orchestration.simulation.run import Simulator, choose_day, stored_days
-    from orchestration.warehouse.client import connect, ensure_running
 
-    settings = ensure_running(Settings.from_environment())
-    client = connect(settings, autogenerate_session_id=False)
+    client, settings = _warehouse()
     day = choose_day(stored_days(client, settings), as_of)
     seeds = proposed_seeds(directory, assignments, rules_of or day, policy, renormalise)
     simulator = Simulator(client, settings, seeds, day, rules_of)
@@ -261,11 +250,8 @@ def explain(customer_id: int, as_of: date | None, language: str) -> None:
     """Why a customer is in its tier, and the smallest change that keeps it or gains the next one."""
     from orchestration.explain import explain as explaining
     from orchestration.reason_card import reason_card
-    from orchestration.warehouse.client import connect, ensure_running
 
-    settings = ensure_running(Settings.from_environment())
-    card = explaining(connect(settings, autogenerate_session_id=False), settings, customer_id, as_of)
-    click.echo(reason_card(card, language))
+    click.echo(reason_card(explaining(*_warehouse(), customer_id, as_of), language))
 
 
 @main.command()
@@ -294,10 +280,8 @@ def sql(statement: str, style: str) -> None:
     """Ask the warehouse."""
     from clickhouse_connect.driver.exceptions import ClickHouseError
 
-    from orchestration.warehouse.client import connect, ensure_running
-
     formats = {"pretty": "PrettyCompactMonoBlock", "csv": "CSVWithNames", "json": "JSONEachRow"}
-    client = connect(ensure_running(Settings.from_environment()), autogenerate_session_id=False)
+    client, _ = _warehouse()
     try:
         answer = client.raw_query(statement, fmt=formats[style], settings={"output_format_pretty_color": 0})
     except ClickHouseError as error:
@@ -318,6 +302,14 @@ def doctor() -> None:
         raise TierhouseError("mend what is marked FAIL, then run `tierhouse doctor` again")
 
 
+def _warehouse() -> tuple[Client, Settings]:
+    """The warehouse that the environment names, started where it is not running."""
+    from orchestration.warehouse.client import connect, ensure_running
+
+    settings = ensure_running(Settings.from_environment())
+    return connect(settings, autogenerate_session_id=False), settings
+
+
 def _show(message: str) -> None:
     if sys.stderr.isatty():
         click.echo(f"\r\033[K  {message}", nl=False, err=True)
@@ -335,10 +327,9 @@ def _print_landing(report: LandingReport, seconds: float) -> None:
 
 def _print_tiers(as_of: date) -> None:
     from orchestration.tables import tier_table
-    from orchestration.warehouse.client import connect, ensure_running
 
-    settings = ensure_running(Settings.from_environment())
-    click.echo(tier_table(connect(settings, autogenerate_session_id=False), settings, as_of))
+    client, settings = _warehouse()
+    click.echo(tier_table(client, settings, as_of))
     click.echo(
         f'Next: {sys.argv[0]} sql "select customer_id, tier, decision, decision_reason from '
         f'{settings.database("marts")}.customer_tiers order by score_rank limit 10"'
