@@ -1,5 +1,7 @@
 """Python assets: what SQL cannot express. Features in, one table each out, replaced per as-of date."""
 
+from typing import Any
+
 import dagster as dg
 
 from orchestration.defs.partitions import daily
@@ -10,10 +12,18 @@ from orchestration.predictive.lifetime_value import OPTIONS as LIFETIME_VALUE_OP
 from orchestration.predictive.potential_parts import CODE_VERSION as POTENTIAL_VERSION
 from orchestration.progress import report
 
+# What the assets of a refresh have in common.
+_DAILY: dict[str, Any] = {
+    "group_name": "predictive",
+    "partitions_def": daily(),
+    "kinds": {"python"},
+    "backfill_policy": dg.BackfillPolicy.multi_run(max_partitions_per_run=1),
+    "retry_policy": dg.RetryPolicy(max_retries=2, delay=10),
+}
+
 
 @dg.asset(
     key=["predictive", "potential"],
-    group_name="predictive",
     description="One row per scored customer and as-of date: the room to grow and its parts.",
     deps=[
         ["features", "feature_snapshot"],
@@ -23,11 +33,8 @@ from orchestration.progress import report
         ["seeds", "potential_weights"],
         ["predictive", "promotions"],
     ],
-    partitions_def=daily(),
     code_version=POTENTIAL_VERSION,
-    kinds={"python"},
-    backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=1),
-    retry_policy=dg.RetryPolicy(max_retries=2, delay=10),
+    **_DAILY,
 )
 def potential(context: dg.AssetExecutionContext, warehouse: Warehouse, refresh_run: RefreshRun) -> dg.MaterializeResult:
     result = store_potential.refresh_potential(warehouse.client(), warehouse.settings(), context.partition_key)
@@ -39,7 +46,6 @@ def potential(context: dg.AssetExecutionContext, warehouse: Warehouse, refresh_r
 
 @dg.asset(
     key=["predictive", "churn"],
-    group_name="predictive",
     description="One row per scored customer and as-of date: rhythm, silence, partial defection and churn risk.",
     deps=[
         ["facts", "fct_orders"],
@@ -48,11 +54,8 @@ def potential(context: dg.AssetExecutionContext, warehouse: Warehouse, refresh_r
         ["seeds", "score_weights"],
         ["predictive", "promotions"],
     ],
-    partitions_def=daily(),
     code_version=CHURN_VERSION,
-    kinds={"python"},
-    backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=1),
-    retry_policy=dg.RetryPolicy(max_retries=2, delay=10),
+    **_DAILY,
 )
 def churn(context: dg.AssetExecutionContext, warehouse: Warehouse, refresh_run: RefreshRun) -> dg.MaterializeResult:
     result = store_churn.refresh_churn(warehouse.client(), warehouse.settings(), context.partition_key)
@@ -69,14 +72,10 @@ def churn(context: dg.AssetExecutionContext, warehouse: Warehouse, refresh_run: 
 
 @dg.asset(
     key=["predictive", "lifetime_value"],
-    group_name="predictive",
     description="One row per scored customer and as-of date: expected orders and margin of 12 months, P(alive), residual value.",
     deps=[["facts", "fct_orders"], ["predictive", "promotions"]],
-    partitions_def=daily(),
     code_version=LIFETIME_VALUE_OPTIONS.code_version,
-    kinds={"python"},
-    backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=1),
-    retry_policy=dg.RetryPolicy(max_retries=2, delay=10),
+    **_DAILY,
 )
 def lifetime_value(
     context: dg.AssetExecutionContext, warehouse: Warehouse, refresh_run: RefreshRun

@@ -2,6 +2,7 @@
 of a month the evaluation of the models, on the first of a quarter the review of the thresholds."""
 
 from datetime import timedelta
+from functools import partial
 from zoneinfo import ZoneInfo
 
 import dagster as dg
@@ -17,39 +18,36 @@ EVERYTHING = (dg.AssetSelection.all() - WEEKLY - MONTHLY - QUARTERLY) | dg.Asset
 # A day changes no view and no seed. The views of the marts stay in, as their freshness is watched.
 _SETTLED = dg.AssetSelection.assets(*(key for key in settled_keys() if key.path[0] != "marts"))
 
-daily_refresh = dg.define_asset_job(
+_job = partial(dg.define_asset_job, executor_def=dg.in_process_executor)
+
+daily_refresh = _job(
     "daily_refresh",
     selection=EVERYTHING - _SETTLED,
-    executor_def=dg.in_process_executor,
     description="Bring every layer up to the end of one business day and publish the snapshot.",
 )
 
-weekly_refresh = dg.define_asset_job(
+weekly_refresh = _job(
     "weekly_refresh",
     selection=EVERYTHING,
-    executor_def=dg.in_process_executor,
     config={"ops": {"dbt_features": {"config": {"full": True}}}},
     description="The daily refresh of Sunday with the facts made anew from landing, so that no drift lives for longer than a week.",
 )
 
-weekly_predictions = dg.define_asset_job(
+weekly_predictions = _job(
     "weekly_predictions",
     selection=WEEKLY,
-    executor_def=dg.in_process_executor,
     description="What to offer each customer, and what will be sold in the coming weeks, from the last refreshed day.",
 )
 
-monthly_evaluation = dg.define_asset_job(
+monthly_evaluation = _job(
     "monthly_evaluation",
     selection=MONTHLY,
-    executor_def=dg.in_process_executor,
     description="Every model against what is simple, at several earlier days; what serves from the next refresh on.",
 )
 
-quarterly_review = dg.define_asset_job(
+quarterly_review = _job(
     "quarterly_review",
     selection=QUARTERLY,
-    executor_def=dg.in_process_executor,
     description="Where the standards now cut, and what would restore the quotas; a proposal, which a person publishes or not.",
 )
 
@@ -58,59 +56,50 @@ daily_schedule = dg.build_schedule_from_partitioned_job(
 )
 
 
-@dg.schedule(
-    job=weekly_refresh,
-    name="weekly_on_monday",
-    cron_schedule="0 6 * * 1",
-    execution_timezone=daily().timezone,
-    default_status=dg.DefaultScheduleStatus.STOPPED,
+def _on_the_day_before(job: str, name: str, run: str, cron: str, why: str) -> dg.ScheduleDefinition:
+    @dg.schedule(
+        job_name=job,
+        name=name,
+        description=why,
+        cron_schedule=cron,
+        execution_timezone=daily().timezone,
+        default_status=dg.DefaultScheduleStatus.STOPPED,
+    )
+    def request(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+        day = context.scheduled_execution_time.astimezone(ZoneInfo(daily().timezone)).date() - timedelta(days=1)
+        return dg.RunRequest(run_key=f"{run}-{day}", partition_key=str(day))
+
+    return request
+
+
+weekly_schedule = _on_the_day_before(
+    "weekly_refresh",
+    "weekly_on_monday",
+    "weekly",
+    "0 6 * * 1",
+    "Sunday, the last complete business day on a Monday morning.",
 )
-def weekly_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    """Sunday, the last complete business day on a Monday morning."""
-    monday = context.scheduled_execution_time.astimezone(ZoneInfo(daily().timezone)).date()
-    key = (monday - timedelta(days=1)).isoformat()
-    return dg.RunRequest(run_key=f"weekly-{key}", partition_key=key)
 
-
-@dg.schedule(
-    job=weekly_predictions,
-    name="predictions_on_monday",
-    cron_schedule="0 8 * * 1",
-    execution_timezone=daily().timezone,
-    default_status=dg.DefaultScheduleStatus.STOPPED,
+predictions_schedule = _on_the_day_before(
+    "weekly_predictions",
+    "predictions_on_monday",
+    "predictions",
+    "0 8 * * 1",
+    "From Sunday, the day that the refreshes of Monday morning have brought up.",
 )
-def predictions_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    """From Sunday, the day that the refreshes of Monday morning have brought up."""
-    monday = context.scheduled_execution_time.astimezone(ZoneInfo(daily().timezone)).date()
-    key = (monday - timedelta(days=1)).isoformat()
-    return dg.RunRequest(run_key=f"predictions-{key}", partition_key=key)
 
-
-@dg.schedule(
-    job=monthly_evaluation,
-    name="evaluation_on_the_first",
-    cron_schedule="0 9 1 * *",
-    execution_timezone=daily().timezone,
-    default_status=dg.DefaultScheduleStatus.STOPPED,
+evaluation_schedule = _on_the_day_before(
+    "monthly_evaluation",
+    "evaluation_on_the_first",
+    "evaluation",
+    "0 9 1 * *",
+    "Up to the end of the month before, which the refresh of the morning has brought up.",
 )
-def evaluation_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    """Up to the end of the month before, which the refresh of the morning has brought up."""
-    return _the_day_before("evaluation", context)
 
-
-@dg.schedule(
-    job=quarterly_review,
-    name="review_on_the_first_of_a_quarter",
-    cron_schedule="0 10 1 1,4,7,10 *",
-    execution_timezone=daily().timezone,
-    default_status=dg.DefaultScheduleStatus.STOPPED,
+review_schedule = _on_the_day_before(
+    "quarterly_review",
+    "review_on_the_first_of_a_quarter",
+    "review",
+    "0 10 1 1,4,7,10 *",
+    "On the last day of the quarter before.",
 )
-def review_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    """On the last day of the quarter before."""
-    return _the_day_before("review", context)
-
-
-def _the_day_before(name: str, context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    day = context.scheduled_execution_time.astimezone(ZoneInfo(daily().timezone)).date()
-    key = (day - timedelta(days=1)).isoformat()
-    return dg.RunRequest(run_key=f"{name}-{key}", partition_key=key)

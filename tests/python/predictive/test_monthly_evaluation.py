@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
 from collections.abc import Iterator
 from datetime import date, timedelta
 
 import numpy as np
 import pandas as pd
 import pytest
+from built_world import built_world
 from clickhouse_connect.driver.client import Client
 
-from orchestration import evaluations, history
+from orchestration import evaluations
 from orchestration.errors import TierhouseError
 from orchestration.evaluations import choose_day, cut_days, evaluate_models, lifetime_value_origin, no_order_origin
-from orchestration.landing import generator
 from orchestration.predictive import store_evaluation
 from orchestration.predictive.evaluation import TOO_LITTLE_DATA, Evaluation, Options, Origin
 from orchestration.predictive.promotions import served_model
-from orchestration.warehouse.client import connect, ensure_running, running_server
+from orchestration.warehouse.client import connect
 from orchestration.warehouse.settings import Settings
 
 LAST = date(2026, 3, 31)
@@ -31,23 +28,8 @@ FEW = Options(resamples=20)
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    """A warehouse of its own with the facts of a demo world."""
-    home = tmp_path_factory.mktemp("evaluation")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    made = ensure_running(Settings.from_environment({"TIERHOUSE_HOME": str(home), "TIERHOUSE_PORT": str(port)}))
-    client = connect(made)
-    generator.land_demo(client, made, customers=700, days=300, seed=3, last_date=LAST)
-    patch = pytest.MonkeyPatch()
-    for name, value in made.environment().items():
-        patch.setenv(name, value)
-    history.build_facts(client, made, LAST)
-    yield made
-    patch.undo()
-    running = running_server(home)
-    if running:
-        os.kill(running.pid, signal.SIGTERM)
+    with built_world(tmp_path_factory.mktemp("evaluation"), customers=700, days=300, last_date=LAST) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")

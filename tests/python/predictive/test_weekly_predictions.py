@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
 from collections.abc import Iterator
 from datetime import date, timedelta
 
 import pandas as pd
 import pytest
+from built_world import built_world
 from clickhouse_connect.driver.client import Client
 
-from orchestration import history
 from orchestration.errors import TierhouseError
-from orchestration.landing import generator
 from orchestration.predictions import Forecasted, Recommended, choose_day, forecast_sales, recommend_products
 from orchestration.predictive.store_forecast import read_weekly_sales
-from orchestration.warehouse.client import connect, ensure_running, running_server
+from orchestration.warehouse.client import connect
 from orchestration.warehouse.settings import Settings
 
 LAST = date(2026, 3, 29)
@@ -28,23 +24,8 @@ BEFORE = date(2025, 1, 1)
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    """A warehouse of its own with the facts of a demo world."""
-    home = tmp_path_factory.mktemp("predictions")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    made = ensure_running(Settings.from_environment({"TIERHOUSE_HOME": str(home), "TIERHOUSE_PORT": str(port)}))
-    client = connect(made)
-    generator.land_demo(client, made, customers=1000, days=130, seed=3, last_date=LAST)
-    patch = pytest.MonkeyPatch()
-    for name, value in made.environment().items():
-        patch.setenv(name, value)
-    history.build_facts(client, made, LAST)
-    yield made
-    patch.undo()
-    running = running_server(home)
-    if running:
-        os.kill(running.pid, signal.SIGTERM)
+    with built_world(tmp_path_factory.mktemp("predictions"), customers=1000, days=130, last_date=LAST) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
