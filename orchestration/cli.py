@@ -137,7 +137,7 @@ def refresh(as_of: date | None, start: date | None, end: date | None, every: int
 
 
 @main.command()
-@click.option("--as-of", type=DAY, help="The day whose end bounds what is known. Default: the last refreshed day.")
+@click.option("--as-of", type=DAY, help="Published day whose end bounds what is known. Default: the last one.")
 def predict(as_of: date | None) -> None:
     """Make the predictions of the week: products to offer each customer, sales of eight weeks. Not part of a refresh."""
     from orchestration import predict as predicting
