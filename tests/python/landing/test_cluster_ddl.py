@@ -80,4 +80,4 @@ def test_the_tables_of_the_predictive_layer_follow_the_cluster_of_the_profile(cl
     assert len(made) > 2 and made[0].startswith("create database")
     for statement in made:
         assert statement.count(' on cluster "east"') == (1 if cluster else 0)
-        assert statement.startswith("create database") or f"engine = {engine_name} " in statement
+        assert statement.startswith(("create database", "alter table")) or f"engine = {engine_name} " in statement
