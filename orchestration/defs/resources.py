@@ -12,7 +12,7 @@ from orchestration.failures import first_failure
 from orchestration.landing import repair
 from orchestration.lock import writer_lock
 from orchestration.operations import drop_unpublished_builds, end_run, mark_killed, start_run
-from orchestration.warehouse.client import connect, ensure_running
+from orchestration.warehouse.client import connect, ensure_running, located
 from orchestration.warehouse.settings import Settings
 
 
@@ -21,11 +21,11 @@ class Warehouse(dg.ConfigurableResource):
 
     def settings(self) -> Settings:
         """Connection and paths; starts the embedded server where none answers."""
-        return ensure_running(Settings.from_environment())
+        return located(Settings.from_environment())
 
     def client(self) -> Client:
         """A new client; sessions are off, so that threads may share it."""
-        return connect(self.settings(), autogenerate_session_id=False)
+        return connect(Settings.from_environment(), autogenerate_session_id=False)
 
 
 class RefreshRun(dg.ConfigurableResource):

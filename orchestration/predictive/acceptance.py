@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import minimize
 from scipy.special import betaln
 
 # Serves until enough customers were offered something: one in ten, as version 1 has it.
@@ -18,6 +17,8 @@ def fit_prior(offered: np.ndarray, tried: np.ndarray) -> tuple[float, float] | N
 
     Customers with equal numbers are counted together, so the cost does not grow with them.
     """
+    from scipy.optimize import minimize
+
     pairs, count = np.unique(np.column_stack([offered, tried])[offered > 0], axis=0, return_counts=True)
     if count.sum() < _FEWEST_CUSTOMERS:
         return None

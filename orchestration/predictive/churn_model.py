@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import minimize
 
 from orchestration.predictive.open_days import OpenDays
 from orchestration.predictive.order_history import OrderHistory
@@ -117,6 +116,8 @@ def _peer_gaps(rhythms: pd.DataFrame, type_names: tuple[str, ...]) -> dict[str, 
 
 def _maximise(parts: np.ndarray, silent: np.ndarray) -> list[float]:
     """Maximum likelihood of the five numbers, from one start, over cells in which examples are counted."""
+    from scipy.optimize import minimize
+
     cells, cell = np.unique(np.round(parts * _CELLS_PER_UNIT).astype(np.int64), axis=0, return_inverse=True)
     count = np.bincount(cell.ravel(), minlength=len(cells))
     no_order = np.bincount(cell.ravel(), weights=silent, minlength=len(cells))

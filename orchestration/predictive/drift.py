@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import chi2
+from scipy.special import chdtri
 
 CODE_VERSION = "psi-1"
 BINS = 10
@@ -89,7 +89,7 @@ def compare(reference: np.ndarray, current: np.ndarray) -> Drift:
     return Drift(
         psi=index,
         critical_value=critical,
-        critical_value_chi2=float(chi2.ppf(1 - LEVEL, bins - 1) * (1 / n + 1 / m)),
+        critical_value_chi2=float(chdtri(bins - 1, LEVEL) * (1 / n + 1 / m)),
         p_value=p_value,
         bin_count=bins,
         verdict="drift" if p_value <= LEVEL else "stable",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
+from scipy.special import ndtr
 
 from orchestration.predictive.spend_blocks import BLOCK_DAYS, BLOCKS, YEAR_DAYS, SpendBlocks
 
@@ -73,7 +73,7 @@ def _theil_sen(logs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         n = count[rows]
         surplus = np.nansum(np.sign(rise), axis=1)
         deviation = np.sqrt(n * (n - 1) * (2 * n + 5) / 18)
-        p_value[rows] = np.minimum(1.0, 2 * norm.sf(np.maximum(np.abs(surplus) - 1, 0) / deviation))
+        p_value[rows] = np.minimum(1.0, 2 * ndtr(-np.maximum(np.abs(surplus) - 1, 0) / deviation))
     return slope, p_value
 
 

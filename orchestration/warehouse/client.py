@@ -40,20 +40,22 @@ def connect(settings: Settings, **kwargs) -> Client:
 
     Requests run without a server session unless `session_id` is given, so that one client serves several threads.
     Raises TierhouseError when the warehouse is not reachable or refuses the password."""
-    return _connect(_located(settings), **kwargs)
+    return _connect(located(settings), **kwargs)
 
 
 def ensure_running(settings: Settings) -> Settings:
     """The same settings with the host and port really in use; starts the embedded server when none answers.
 
     Raises TierhouseError for an unreachable server, a wrong password or a port that something else holds."""
-    found = _located(settings)
+    found = located(settings)
     _connect(found).close()
     return found
 
 
-def _located(settings: Settings) -> Settings:
-    """The same settings with the host and port of the embedded server, which is started where none answers."""
+def located(settings: Settings) -> Settings:
+    """The same settings with the host and port of the embedded server, which is started where none answers.
+
+    Unlike `ensure_running` it does not look whether the server lets the user in."""
     if settings.target != "embedded":
         return settings
     server = running_server(settings.home)
