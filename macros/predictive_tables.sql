@@ -187,7 +187,7 @@
         acceptance_method LowCardinality(String),
         potential_index_v2 Nullable(Float64)
     ) engine = " ~ engine ~ " partition by as_of_date order by customer_id") %}
-    {# One row per evaluation, model and metric: the model beside the best baseline. evaluated_on: the first as-of date for which it counts. #}
+    {# One row per evaluation, model and metric: the model beside the best baseline. evaluated_on: the day after the last one that it knew. #}
     {% do run_query("create table if not exists " ~ database ~ ".model_evaluation" ~ on_cluster ~ " (
         evaluated_on Date,
         known_until Date,

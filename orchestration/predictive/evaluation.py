@@ -42,8 +42,8 @@ OPTIONS = Options()
 class Question:
     """What is judged: the model's name, the metric that decides, days of the outcome, and whether the outcome is yes or no.
 
-    in_use: what serves as long as the model is not promoted; empty: the best baseline. is_advice: nothing follows the verdict,
-    since nothing in the warehouse uses the model's number.
+    in_use: what serves as long as the model is not promoted; empty: the best baseline. is_advice: nothing follows the verdict;
+    where the model's number is used, another verdict decides.
     """
 
     model: str

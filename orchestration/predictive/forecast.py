@@ -12,8 +12,8 @@ from datetime import date, timedelta
 
 import numpy as np
 import pandas as pd
-from threadpoolctl import threadpool_limits
 
+from orchestration.predictive.one_thread import in_one_thread
 from orchestration.predictive.spring_festival import phase_shares
 
 MODEL_VERSION = "forecast-1"
@@ -73,13 +73,14 @@ class Forecast:
 _Method = Callable[[np.ndarray, list[date], list[date]], Path]
 
 
+@in_one_thread()
 def forecast(sales: np.ndarray, last_monday: date) -> Forecast:
     """Forecast the HORIZON_WEEKS weeks after the one that starts on `last_monday`.
 
     sales: net sales of consecutive weeks, the last of them that of `last_monday`, CNY. Weeks before the first sale are left
     out. Raises ValueError without any week.
     """
-    with threadpool_limits(1), warnings.catch_warnings(), np.errstate(all="ignore"):
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
         # A model that did not converge is judged by what it foresees, like any other.
         warnings.simplefilter("ignore")
         return _forecast(np.asarray(sales, dtype=np.float64), last_monday)

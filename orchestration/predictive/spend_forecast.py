@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from orchestration.predictive.one_thread import in_one_thread
 from orchestration.predictive.spend_blocks import BLOCK_DAYS, YEAR_DAYS, SpendBlocks
 
 CODE_VERSION = "trees-1"
@@ -69,7 +70,6 @@ def fit(examples: list[tuple[SpendBlocks, np.ndarray]]) -> dict[str, Any] | None
     if sum(len(spend.customer_id) for spend, _ in examples) < FEWEST_EXAMPLES:
         return None
     from sklearn.ensemble import HistGradientBoostingRegressor
-    from threadpoolctl import threadpool_limits
 
     features = np.concatenate([forecast_features(spend) for spend, _ in examples])
     usual = np.concatenate([usual_spend(spend) for spend, _ in examples])
@@ -87,8 +87,7 @@ def fit(examples: list[tuple[SpendBlocks, np.ndarray]]) -> dict[str, Any] | None
         random_state=0,
     )
     # On a busy machine the threads of OpenMP wait for each other ten times longer than the work takes.
-    with threadpool_limits(limits=1):
-        model = regressor.fit(features, target, sample_weight=usual)
+    model = in_one_thread("sklearn.ensemble")(regressor.fit)(features, target, sample_weight=usual)
     return {
         "baseline": float(np.ravel(model._baseline_prediction)[0]),
         "trees": [_nodes(stage[0].nodes) for stage in model._predictors],
