@@ -57,7 +57,8 @@ def main() -> None:
                 changes += int(
                     str(
                         client.command(
-                            f"WITH part AS (SELECT * FROM bench.{name} WHERE cityHash64(customer_id) % {parts} = {part}) "
+                            f"WITH part AS (SELECT * FROM bench.{name} WHERE customer_id >= {customers * part // parts} "
+                            f"AND customer_id < {customers * (part + 1) // parts}) "
                             f"SELECT countIf(tier_rank != previous_rank) FROM {folded}"
                         )
                     )

@@ -15,9 +15,12 @@
             select
                 variant,
                 customer_id,
-                arraySort(groupArray((as_of_date, tier_rank, candidate_rank))) as days,
-                days.1 as dates,
-                days.2 as ranks
+                -- One number per day, its date in the highest bits: gathered and sorted several times as fast as tuples.
+                arraySort(groupArray(
+                    bitShiftLeft(toUInt32(toUInt16(as_of_date)), 16) + bitShiftLeft(toUInt32(toUInt8(tier_rank)), 8) + toUInt8(candidate_rank)
+                )) as days,
+                arrayMap(day -> toDate(toUInt16(bitShiftRight(day, 16))), days) as dates,
+                arrayMap(day -> toUInt8(bitShiftRight(day, 8)), days) as ranks
             from {{ history }}
             group by variant, customer_id
             settings group_by_two_level_threshold = 0, group_by_two_level_threshold_bytes = 0
@@ -59,7 +62,7 @@
             sum(arrayCount(i -> ranks[i] < ranks[i - 1], changes)) as upgrade_count,
             sum(length(judged_changes)) as judged_change_count,
             sum(reversed_count) as reversed_change_count,
-            sum(arrayCount(day -> day.2 = day.3, days)) as agreement_count,
+            sum(arrayCount(day -> toUInt8(bitShiftRight(day, 8)) = toUInt8(day), days)) as agreement_count,
             sum(length(days)) as day_count,
             sumMap(completed_dwell_days, arrayWithConstant(length(completed_dwell_days), toUInt64(1))) as completed_dwells,
             sumMapIf([ranks[1]], [toUInt64(1)], dates[1] = stability_changes.first_date) as first_counts,
