@@ -7,9 +7,10 @@ import os
 import sys
 import time
 import warnings
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 import click
 
@@ -120,15 +121,27 @@ def land(directory: Path) -> None:
     help="Rebuild published days of the range with all that is known now; record what changed.",
 )
 @click.option("--full", is_flag=True, help="Make the facts anew from landing instead of from what changed.")
-def refresh(as_of: date | None, start: date | None, end: date | None, every: int, restate: bool, full: bool) -> None:
-    """Bring the warehouse up to a day: facts, features, scores, tiers, checks, marts."""
+@click.option("--again", is_flag=True, help="Make the day anew although nothing has changed since it was made.")
+def refresh(
+    as_of: date | None, start: date | None, end: date | None, every: int, restate: bool, full: bool, again: bool
+) -> None:
+    """Bring the warehouse up to a day: facts, features, scores, tiers, checks, marts.
+
+    Ends at once where nothing has changed since the last refresh, if that was of this day.
+    """
     from orchestration import refresh as refreshing
 
     started = time.monotonic()
     published = None
-    for published in refreshing.refresh(as_of, start, end, full, every, restate):
+    for published in refreshing.refresh(as_of, start, end, full, every, restate, again):
         seconds = time.monotonic() - started
         done = "tiers decided again"
+        if published.unchanged_since:
+            click.echo(
+                f"{published.as_of_date}  unchanged since the refresh of {_local(published.unchanged_since)}: the marts stand "
+                f"({published.customer_count:,} customers; --again remakes them)"
+            )
+            continue
         if published.customer_count is not None:
             done = f"{published.customer_count:,} customers {'restated' if restate else 'published'}"
         click.echo(f"{published.as_of_date}  {done}, {seconds:.1f} s")
@@ -308,6 +321,12 @@ def _warehouse() -> tuple[Client, Settings]:
 
     settings = ensure_running(Settings.from_environment())
     return connect(settings, autogenerate_session_id=False), settings
+
+
+def _local(moment: datetime) -> str:
+    """Date and minute of a moment in UTC, in the business zone."""
+    zone = ZoneInfo(Settings.from_environment().zone)
+    return f"{moment.replace(tzinfo=UTC).astimezone(zone):%Y-%m-%d %H:%M}"
 
 
 def _show(message: str) -> None:

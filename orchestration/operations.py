@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import uuid
+
 from clickhouse_connect.driver.client import Client
 
 from orchestration.project import project_version, settled_relations
@@ -12,13 +14,13 @@ from orchestration.warehouse.ddl import engine, on_cluster
 from orchestration.warehouse.settings import Settings
 
 _COLUMNS = """
-    run_id String COMMENT 'Identifier of the run, also the build_id of the snapshot it made',
-    as_of_date Date COMMENT 'Snapshot that the run built',
+    run_id String COMMENT 'Identifier of the run, also the build_id of the snapshot it made if it made one',
+    as_of_date Date COMMENT 'Snapshot that the run built, or found unchanged',
     started_at DateTime64(3, 'UTC') COMMENT 'Start of the run',
     ended_at Nullable(DateTime64(3, 'UTC')) COMMENT 'End of the run; null while it runs',
-    status LowCardinality(String) COMMENT 'running, published, failed, or killed (found dead by a later run)',
+    status LowCardinality(String) COMMENT 'running, published, unchanged (nothing to make), failed, or killed (found dead by a later run)',
     customer_count Nullable(UInt64) COMMENT 'Customers in the published snapshot',
-    message String COMMENT 'Why the run failed, in one line',
+    message String COMMENT 'Why the run failed, or which build stands unchanged, in one line',
     project_version String COMMENT 'Hash of the dbt project that the run built with'
 """
 
@@ -115,6 +117,21 @@ def end_run(client: Client, settings: Settings, run_id: str, message: str = "") 
         f"DELETE FROM {table} WHERE run_id = {{run_id:String}} AND status = 'running'", parameters={"run_id": run_id}
     )
     return count is not None
+
+
+def log_unchanged(client: Client, settings: Settings, as_of_date: str, build_id: str, customer_count: int) -> None:
+    """Write the row of a run that found nothing changed since `build_id` of the day was made, and so made nothing."""
+    client.command(
+        f"INSERT INTO {_table(settings)} SELECT {{run_id:String}}, {{as_of:Date}}, now64(3), now64(3), 'unchanged', "
+        "{count:UInt64}, {message:String}, {version:String}",
+        parameters={
+            "run_id": str(uuid.uuid4()),
+            "as_of": as_of_date,
+            "count": customer_count,
+            "message": f"build {build_id} stands",
+            "version": project_version(settings),
+        },
+    )
 
 
 def drop_unpublished_builds(client: Client, settings: Settings) -> None:

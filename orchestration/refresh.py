@@ -7,17 +7,17 @@ import logging
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
-from orchestration import history, progress
+from orchestration import history, progress, unchanged
 from orchestration.errors import TierhouseError
 from orchestration.failures import first_failure
 from orchestration.landing import repair
 from orchestration.lock import writer_lock
-from orchestration.operations import mark_killed
+from orchestration.operations import log_unchanged, mark_killed
 from orchestration.project import PROJECT_DIR, dbt_environment, ensure_manifest
 from orchestration.quality.seeds import check_seeds
 from orchestration.warehouse.client import connect, ensure_running
@@ -44,10 +44,14 @@ event_log_storage:
 
 @dataclass(frozen=True)
 class Published:
-    """One published snapshot: its day and how many customers it holds; None where only tiers were decided again."""
+    """One published snapshot: its day and how many customers it holds; None where only tiers were decided again.
+
+    unchanged_since: end of the refresh that made it, where nothing has changed since and it was not made again.
+    """
 
     as_of_date: date
     customer_count: int | None
+    unchanged_since: datetime | None = None
 
 
 def business_days(client: Client, settings: Settings) -> tuple[date, date]:
@@ -99,13 +103,15 @@ def refresh(
     full: bool = False,
     every: int = 1,
     restate: bool = False,
+    again: bool = False,
 ) -> Iterator[Published]:
     """Build and publish the snapshot of each day, oldest first; yields each one when it is published.
 
     full: make the facts anew from landing, not from what changed. every: of a range, take each n-th day, counted back from
     its last. restate: rebuild the published days of the range with all that is known by the last complete business day.
-    Later days that are stored are decided again, since a tier follows from the day before. Raises TierhouseError with one
-    line when a step fails; the marts then still show what they showed before.
+    Later days that are stored are decided again, since a tier follows from the day before. again: make a single day anew also
+    where nothing has changed since it was made. Raises TierhouseError with one line when a step fails; the marts then still
+    show what they showed before.
     """
     settings = ensure_running(Settings.from_environment())
     check_seeds(PROJECT_DIR / "seeds")
@@ -116,6 +122,14 @@ def refresh(
         first, last = business_days(client, settings)
         days = choose_days(first, last, as_of, start, end)[::-1][::every][::-1]
         check_seeds(PROJECT_DIR / "seeds", days[0])
+        before = unchanged.read_state(client, settings)
+        if not (start or end or full or restate or again):
+            stands = unchanged.standing(client, settings, days[0], before)
+            if stands:
+                log_unchanged(client, settings, days[0].isoformat(), stands.build_id, stands.customer_count)
+                yield Published(days[0], stands.customer_count, unchanged_since=stands.since)
+                return
+        unchanged.forget(client, settings)
         os.environ.update(dbt_environment(settings))
         ensure_manifest(settings)
         if restate:
@@ -125,7 +139,9 @@ def refresh(
             history.build_facts(client, settings, days[-1], full)
             for day in days[:-1]:
                 yield Published(day, history.build_day(client, settings, day))
-        yield _run(dagster_instance(settings), days[-1], full=full and len(days) == 1)
+        published = _run(dagster_instance(settings), days[-1], full=full and len(days) == 1)
+        unchanged.remember(client, settings, days[-1], before)
+        yield published
 
 
 def _restate(client: Client, settings: Settings, days: list[date], known_until: date) -> Iterator[Published]:

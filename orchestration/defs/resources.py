@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import dagster as dg
 from clickhouse_connect.driver.client import Client
 
+from orchestration import unchanged
 from orchestration.failures import first_failure
 from orchestration.landing import repair
 from orchestration.lock import writer_lock
@@ -46,6 +47,7 @@ class RefreshRun(dg.ConfigurableResource):
         with writer_lock(settings, f"tierhouse refresh --as-of {as_of}"):
             repair(client, settings)
             mark_killed(client, settings)
+            unchanged.forget(client, settings)
             start_run(client, settings, run.run_id, as_of)
             try:
                 yield self

@@ -171,7 +171,7 @@ def test_a_refresh_killed_before_it_publishes_shows_nothing_and_the_next_one_rep
     assert code == 0, errors
     before = _marts(shop.client())
 
-    refresh = shop.start("refresh", "--as-of", day)
+    refresh = shop.start("refresh", "--as-of", day, "--again")
     client = shop.client()
     ours = "SELECT count() FROM tierhouse_marts.refresh_runs WHERE status = 'running'"
     built = "SELECT uniqExact(build_id) FROM tierhouse_snapshots.customer_tier_snapshots"
@@ -190,6 +190,9 @@ def test_a_refresh_killed_before_it_publishes_shows_nothing_and_the_next_one_rep
     assert killed, "the refresh published before it could be killed"
     assert client.command(ours) == 1
     assert _marts(client) == before
+    assert client.command("SELECT count() FROM tierhouse_marts.refreshed_state") == 0, (
+        "a later one would take it for done"
+    )
 
     # Nor does the next one take for made what somebody has dropped.
     client.command("DROP VIEW tierhouse_marts.tier_reasons")
@@ -264,6 +267,9 @@ def test_a_failed_refresh_says_one_line_and_leaves_the_marts(shop: Shop) -> None
     assert status == "failed"
     assert message and message in errors
     assert _marts(client) == before
+    assert client.command("SELECT count() FROM tierhouse_marts.refreshed_state") == 0, (
+        "a later one would take it for done"
+    )
 
 
 def test_an_unreachable_server_is_one_line(shop: Shop) -> None:
