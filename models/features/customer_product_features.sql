@@ -9,45 +9,44 @@ with launched as (
     where launched_on is not null and {{ in_window('launched_on', 180) }}
 ),
 
-trials as (
-    select distinct customer_id, product_id
+new_products as (
+    select (groupArray(product_id), groupArray(launched_on)) as launches
+    from launched
+    where product_id in (
+        select product_id from {{ ref('fct_order_lines') }}
+        where {{ known_at_cutoff() }} and is_valid = 1 and {{ in_window('business_date', 180) }}
+    )
+),
+
+-- Once per date of a first order rather than per customer.
+offered as (
+    select
+        first_order_date,
+        arrayCount(launched_on -> launched_on >= first_order_date, (select launches from new_products).2) as offered_count
+    from (select distinct first_order_date from {{ ref('customer_order_features') }})
+),
+
+-- Both windows in one reading.
+ranges as (
+    select
+        customer_id,
+        groupBitmapIf(product_id, {{ in_window('business_date', 90) }}) as product_count,
+        groupUniqArrayIf(product_id, product_id in (select product_id from launched)) as tried_products
     from {{ ref('fct_order_lines') }}
     where {{ known_at_cutoff() }} and is_valid = 1 and {{ in_window('business_date', 180) }}
-        and product_id in (select product_id from launched)
-),
-
-new_products as (
-    select product_id, launched_on from launched where product_id in (select product_id from trials)
-),
-
-launches as (
-    select arraySort(groupArray(launched_on)) as launch_dates from new_products
-),
-
-tried as (
-    select
-        trials.customer_id as customer_id,
-        countIf(new_products.launched_on >= customers.first_order_date) as tried_count
-    from trials
-    inner join new_products on trials.product_id = new_products.product_id
-    inner join {{ ref('customer_order_features') }} as customers on trials.customer_id = customers.customer_id
-    group by customer_id
-),
-
-breadth as (
-    select customer_id, groupBitmap(product_id) as product_count
-    from {{ ref('fct_order_lines') }}
-    where {{ known_at_cutoff() }} and is_valid = 1 and {{ in_window('business_date', 90) }}
     group by customer_id
 )
 
 select
     customers.customer_id as customer_id,
-    toUInt32(coalesce(breadth.product_count, 0)) as product_count_90d,
-    toUInt32(
-        arrayCount(launched_on -> launched_on >= customers.first_order_date, (select launch_dates from launches))
-    ) as new_product_offered_count_180d,
-    toUInt32(coalesce(tried.tried_count, 0)) as new_product_tried_count_180d
+    toUInt32(coalesce(ranges.product_count, 0)) as product_count_90d,
+    toUInt32(offered.offered_count) as new_product_offered_count_180d,
+    toUInt32(arrayCount(
+        product_id -> arrayElement(
+            (select launches from new_products).2, indexOf((select launches from new_products).1, product_id)
+        ) >= customers.first_order_date,
+        ranges.tried_products
+    )) as new_product_tried_count_180d
 from {{ ref('customer_order_features') }} as customers
-left join breadth on customers.customer_id = breadth.customer_id
-left join tried on customers.customer_id = tried.customer_id
+inner join offered on customers.first_order_date = offered.first_order_date
+left join ranges on customers.customer_id = ranges.customer_id
