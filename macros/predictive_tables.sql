@@ -243,3 +243,11 @@
         note String
     ) engine = " ~ engine ~ " partition by as_of_date order by (tier_rank, criterion)") %}
 {% endmacro %}
+
+{# The same before the first of several builds of one run: TIERHOUSE_IS_LATER_STEP is set for those after it. #}
+{% macro create_predictive_tables_once() %}
+    {%- if execute and env_var('TIERHOUSE_IS_LATER_STEP', '') -%}
+        {{ return('') }}
+    {%- endif -%}
+    {% do create_predictive_tables() %}
+{% endmacro %}

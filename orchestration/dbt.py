@@ -41,6 +41,8 @@ def build(
     """
     os.environ.update(
         dbt_environment(settings),
+        # What a run needs once, its first build makes.
+        TIERHOUSE_IS_LATER_STEP="1" if run_id in _parsed else "",
         TIERHOUSE_AS_OF_DATE=as_of,
         TIERHOUSE_BUILD_ID=run_id,
         TIERHOUSE_KNOWN_UNTIL=known_until,

@@ -173,6 +173,12 @@ def test_incremental_models_replace_whole_partitions_or_all_rows_of_a_key(models
     check(breaches())
 
 
+def test_no_model_is_a_materialized_view(models: dict[str, Node]) -> None:
+    # macros/dbt_overrides.sql does not look for those that write into a table.
+    kinds = ((name, model["config"]["materialized"]) for name, model in models.items())
+    check((name, f"is a {kind}") for name, kind in kinds if kind not in ("view", "table", "incremental"))
+
+
 def test_marts_are_views_with_an_enforced_contract(models: dict[str, Node]) -> None:
     def breaches() -> Iterator[tuple[str, str]]:
         for name, model in models.items():
