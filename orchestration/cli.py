@@ -296,7 +296,12 @@ def sql(statement: str, style: str) -> None:
     formats = {"pretty": "PrettyCompactMonoBlock", "csv": "CSVWithNames", "json": "JSONEachRow"}
     client, _ = _warehouse()
     try:
-        answer = client.raw_query(statement, fmt=formats[style], settings={"output_format_pretty_color": 0})
+        # As a header, so that a FORMAT in the statement counts.
+        answer = client.raw_query(
+            statement,
+            settings={"output_format_pretty_color": 0},
+            transport_settings={"X-ClickHouse-Format": formats[style]},
+        )
     except ClickHouseError as error:
         raise TierhouseError(" ".join(str(error).split())) from None
     sys.stdout.buffer.write(answer)
