@@ -102,13 +102,14 @@ def read_state(client: Client, settings: Settings) -> State | None:
     ).result_rows[0]
     if rewriting:
         return None
-    # Patch parts (lightweight updates) belong to the partition that they patch. The fifth piece of a name is the mutation.
+    # Patch parts (lightweight updates) belong to the partition that they patch. The fifth piece of a name is the mutation. Parts
+    # without rows are what a replaced or dropped partition leaves until the server clears them away, at the latest at its start.
     partitions = client.query(
         "SELECT concat(database, '.', table, ' ', replaceRegexpOne(partition_id, '^patch-[0-9a-f]+-', '')) AS place, "
         "hex(sipHash128(arraySort(groupArray((name, hash_of_all_files))))), "
         "concat(toString(max(max_block_number)), ' ', "
         "toString(max(toUInt64OrZero(arrayElement(splitByChar('_', name), 5)))), ' ', toString(sum(rows))) "
-        f"FROM system.parts WHERE active AND {ours.format(name='table')} GROUP BY place"
+        f"FROM system.parts WHERE active AND rows > 0 AND {ours.format(name='table')} GROUP BY place"
     ).result_rows
     return State(
         program=_program(settings, client.server_version),
