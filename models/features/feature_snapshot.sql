@@ -49,13 +49,13 @@ final as (
         products.product_count_90d as product_count_90d,
         products.new_product_offered_count_180d as new_product_offered_count_180d,
         products.new_product_tried_count_180d as new_product_tried_count_180d
-    from {{ ref('customer_order_features') }} as orders
+    from sources
+    cross join {{ ref('customer_order_features') }} as orders
     inner join customers on orders.customer_id = customers.customer_id
     inner join {{ ref('customer_product_features') }} as products on orders.customer_id = products.customer_id
     left join {{ ref('customer_complaint_features') }} as complaints on orders.customer_id = complaints.customer_id
     left join {{ ref('customer_credit_features') }} as credit on orders.customer_id = credit.customer_id
     left join category_counts on orders.customer_id = category_counts.customer_id
-    cross join sources
 )
 
 select * from final

@@ -9,8 +9,9 @@ with inputs as (
         models.normalisation as normalisation,
         {{ score_inputs('features', 'models') }},
         potential.potential_index as potential
-    from {{ ref('feature_snapshot') }} as features
-    cross join {{ configured('scoring_models') }} as models
+    -- A cross join multiplies its right side once per row of the left one: the small one stands left.
+    from {{ configured('scoring_models') }} as models
+    cross join {{ ref('feature_snapshot') }} as features
     left join {{ source('predictive', 'potential') }} as potential
         on features.customer_id = potential.customer_id and potential.as_of_date = {{ as_of() }}
 ),
@@ -27,8 +28,8 @@ contributions as (
     select
         components.*,
         {{ score_contributions('configuration') }}
-    from components
-    cross join {{ ref('scoring_configuration') }} as configuration
+    from (select r_weight, f_weight, m_weight, p_weight from {{ ref('scoring_configuration') }}) as configuration
+    cross join components
 )
 
 select

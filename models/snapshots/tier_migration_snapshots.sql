@@ -31,8 +31,8 @@ after as (
         states.customer_id as customer_id,
         states.migration_state as migration_state,
         states.net_amount_90d as net_amount_90d
-    from {{ ref('customer_tier_states') }} as states
-    cross join from_dates
+    from from_dates
+    cross join {{ ref('customer_tier_states') }} as states
     where states.is_in_force = 1 and states.as_of_date = {{ as_of() }}
 ),
 

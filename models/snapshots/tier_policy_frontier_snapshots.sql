@@ -92,8 +92,8 @@ bands as (
         {{ policy_rank(criterion_ranks(measures, 'measured.steps', 'band.criteria_band'), 'measured.candidate_rule', 'measured.required_criteria') }} as strict_rank,
         {{ policy_rank(criterion_ranks(measures, 'measured.steps', '(-band.criteria_band)'), 'measured.candidate_rule', 'measured.required_criteria') }} as lenient_rank,
         toUInt8(length(measured.steps)) as lowest_rank
-    from measured
-    cross join (select distinct criteria_band from variants) as band
+    from (select distinct criteria_band from variants) as band
+    cross join measured
 ),
 
 decided_days as (

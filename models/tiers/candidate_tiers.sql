@@ -30,8 +30,8 @@ measured as (
             + predicted_margin_365d
         ) as lifetime_value,
         scores.total_score as total_score
-    from {{ ref('feature_snapshot') }} as features
-    cross join {{ configured('tier_policy') }} as policies
+    from {{ configured('tier_policy') }} as policies
+    cross join {{ ref('feature_snapshot') }} as features
     inner join {{ ref('customer_scores') }} as scores
         on features.customer_id = scores.customer_id and policies.scoring_model = scores.scoring_model
     left join served on features.customer_id = served.customer_id

@@ -96,13 +96,13 @@ def read_customers(
             SELECT features.customer_id AS customer_id, models.scoring_model AS scoring_model,
                 models.normalisation AS normalisation, {render("score_inputs", "features", "models")},
                 CAST(NULL AS Nullable(Float64)) AS potential
-            FROM sums AS features CROSS JOIN models
+            FROM models CROSS JOIN sums AS features
         ),
         components AS (SELECT customer_id, scoring_model, {render("score_components", "scoring_model")} FROM inputs),
         scored AS (
             SELECT components.customer_id AS customer_id, components.scoring_model AS scoring_model,
                 {render("score_contributions", "weights")}
-            FROM components CROSS JOIN weights
+            FROM weights CROSS JOIN components
         ),
         formulas AS (
             SELECT customer_id, {", ".join(f"sumIf(total_score, scoring_model = '{name}') AS {name}_score" for name in _FORMULAS)}
@@ -148,7 +148,7 @@ def read_potential(client: Client, settings: Settings, day: date) -> pd.DataFram
         ),
         stored AS (
             SELECT customer_id, ({" + ".join(total)}) / nullIf({" + ".join(known_weight)}, 0) AS potential_index
-            FROM {database}.potential CROSS JOIN weights WHERE as_of_date = {until(day)}
+            FROM weights CROSS JOIN {database}.potential WHERE as_of_date = {until(day)}
         )
         SELECT stored.customer_id AS customer_id, assumeNotNull(potential_index) AS potential_index,
             assumeNotNull(potential_index_v2) AS potential_index_v2

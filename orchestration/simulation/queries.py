@@ -141,22 +141,32 @@ def _base(settings: Settings, days: Sequence[date], where: str, with_potential: 
 
 
 def _score_steps(rules: Rules, needs_components: bool) -> list[str]:
-    weights = ", ".join(f"sumIf(weight, component = '{name}') AS {name}_weight" for name in "rfmp")
-    weight_row = f"(SELECT {weights} FROM {relation('score_weights', rules.weights)})"
+    weights = ", ".join(f"sumIf(weight, component = '{name}')" for name in "rfmp")
+    # One row of rules is a tuple with the names of its columns: a constant, where a join would write it beside every customer.
+    weight_row = (
+        f"(SELECT CAST(tuple({weights}) AS Tuple({', '.join(f'{name}_weight Float64' for name in 'rfmp')})) "
+        f"FROM {relation('score_weights', rules.weights)})"
+    )
     stored = ", ".join(f"stored_{name}_score AS {name}_score" for name in "rfmp")
     steps = [f"components AS (SELECT *, {stored} FROM base)"]
     if needs_components:
         steps = [
             f"score_inputs AS (SELECT features.*, models.normalisation AS normalisation, "
             f"{render('score_inputs', 'features', 'models')}, {_potential_index(rules)} AS potential "
-            f"FROM base AS features CROSS JOIN {relation('scoring_models', rules.models)} AS models)",
+            f"FROM (SELECT *, {_model_row(rules)} AS models FROM base) AS features)",
             f"components AS (SELECT *, {render('score_components', 'as_of_date')} FROM score_inputs)",
         ]
     return [
         *steps,
         f"scored AS (SELECT components.*, {render('score_contributions', 'weights')} "
-        f"FROM components CROSS JOIN {weight_row} AS weights)",
+        f"FROM (SELECT *, {weight_row} AS weights FROM components) AS components)",
     ]
+
+
+def _model_row(rules: Rules) -> str:
+    types = column_types("scoring_models")
+    structure = ", ".join(f"{name} {kind}" for name, kind in types.items())
+    return f"(SELECT CAST(tuple({', '.join(types)}) AS Tuple({structure})) FROM {relation('scoring_models', rules.models)})"
 
 
 def _potential_index(rules: Rules) -> str:
