@@ -333,8 +333,8 @@
                 null
             ) as {{ target }}_monetary_cents{{ ',' if target == 'keep' }}
             {% endfor %}
-        from lever_components as needs
-        cross join lever_maxima as maxima
+        from lever_maxima as maxima
+        cross join lever_components as needs
     )
 {%- endmacro %}
 
