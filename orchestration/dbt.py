@@ -51,6 +51,7 @@ def build(
     _make_base_database(settings)
     from dbt.cli.main import dbtRunner
 
+    _make_no_events_that_no_one_reads()
     events: queue.Queue[Any] = queue.Queue()
     runner = dbtRunner(manifest=_manifest(run_id), callbacks=[lambda event: events.put(_as_mapping(event))])
     outcome: list[Any] = []
@@ -89,6 +90,29 @@ def _make_base_database(settings: Settings) -> None:
     client = connect(settings)
     client.command(f"CREATE DATABASE IF NOT EXISTS {settings.prefix}{on_cluster(settings)}")
     client.close()
+
+
+def _make_no_events_that_no_one_reads() -> None:
+    """dbt makes an event of each statement and look-up, which its log at level `info` then throws away: half a second a refresh."""
+    from dbt.adapters.events.logging import AdapterLogger
+    from dbt_common.events.base_types import BaseEvent, EventLevel
+    from dbt_common.events.event_manager import EventManager
+    from dbt_common.events.event_manager_client import ctx_set_event_manager, get_event_manager
+
+    class WithoutDebugEvents(EventManager):
+        def fire_event(
+            self,
+            e: BaseEvent,
+            level: EventLevel | None = None,
+            node: Any = None,
+            force_warn_or_error_handling: bool = False,
+        ) -> None:
+            if (level or e.level_tag()) not in (EventLevel.DEBUG, EventLevel.TEST):
+                super().fire_event(e, level, node, force_warn_or_error_handling)
+
+    if type(get_event_manager()) is EventManager:
+        ctx_set_event_manager(WithoutDebugEvents())
+        AdapterLogger.debug = lambda self, msg, *args: None  # type: ignore[method-assign]
 
 
 def _global_arguments() -> list[str]:

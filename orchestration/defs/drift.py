@@ -5,7 +5,6 @@ import dagster as dg
 from orchestration.defs.partitions import daily
 from orchestration.defs.resources import Warehouse
 from orchestration.lock import writer_lock
-from orchestration.predictive import store_drift
 from orchestration.predictive.drift import CODE_VERSION
 from orchestration.progress import report
 
@@ -23,6 +22,9 @@ from orchestration.progress import report
     retry_policy=dg.RetryPolicy(max_retries=2, delay=10),
 )
 def feature_drift(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
+    # Imported when it runs: every refresh imports this module.
+    from orchestration.predictive import store_drift
+
     settings = warehouse.settings()
     with writer_lock(settings, f"drift of {context.partition_key}"):
         rows = store_drift.refresh_drift(warehouse.client(), settings, context.partition_key)

@@ -1,4 +1,7 @@
-"""Monthly evaluation of the models and quarterly review of the thresholds: Python assets, each in a job of its own."""
+"""Monthly evaluation of the models and quarterly review of the thresholds: Python assets, each in a job of its own.
+
+What they compute with is imported when they run: every refresh imports this module.
+"""
 
 from datetime import date
 
@@ -6,9 +9,7 @@ import dagster as dg
 
 from orchestration.defs.partitions import daily
 from orchestration.defs.resources import Warehouse
-from orchestration.evaluations import choose_day, evaluate_models
 from orchestration.lock import writer_lock
-from orchestration.reviews import day_to_review, review_thresholds
 
 
 @dg.asset(
@@ -22,6 +23,8 @@ from orchestration.reviews import day_to_review, review_thresholds
     backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=1),
 )
 def model_evaluation(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
+    from orchestration.evaluations import choose_day, evaluate_models
+
     settings, client = warehouse.settings(), warehouse.client()
     asked = date.fromisoformat(context.partition_key)
     with writer_lock(settings, f"tierhouse evaluate --as-of {asked}"):
@@ -43,6 +46,8 @@ def model_evaluation(context: dg.AssetExecutionContext, warehouse: Warehouse) ->
     backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=1),
 )
 def threshold_review(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
+    from orchestration.reviews import day_to_review, review_thresholds
+
     settings, client = warehouse.settings(), warehouse.client()
     asked = date.fromisoformat(context.partition_key)
     with writer_lock(settings, f"tierhouse review --as-of {asked}"):

@@ -1,4 +1,7 @@
-"""Weekly predictions: Python assets of their own job, not part of the daily refresh, whose facts they read."""
+"""Weekly predictions: Python assets of their own job, not part of the daily refresh, whose facts they read.
+
+What they compute with is imported when they run: every refresh imports this module.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +13,6 @@ from clickhouse_connect.driver.client import Client
 from orchestration.defs.partitions import daily
 from orchestration.defs.resources import Warehouse
 from orchestration.lock import writer_lock
-from orchestration.predictions import choose_day, forecast_sales, recommend_products
 from orchestration.predictive.forecast import MODEL_VERSION as FORECAST_VERSION
 from orchestration.predictive.recommendation import MODEL_VERSION as RECOMMENDATION_VERSION
 from orchestration.warehouse.settings import Settings
@@ -21,6 +23,8 @@ GROUP = "weekly_predictions"
 @contextmanager
 def _prepared(context: dg.AssetExecutionContext, warehouse: Warehouse) -> Iterator[tuple[Client, Settings, date]]:
     """The warehouse and the day, while the writer lock is held; refuses a day that the facts do not reach."""
+    from orchestration.predictions import choose_day
+
     settings, client = warehouse.settings(), warehouse.client()
     asked = date.fromisoformat(context.partition_key)
     with writer_lock(settings, f"tierhouse predict --as-of {asked}"):
@@ -39,6 +43,8 @@ def _prepared(context: dg.AssetExecutionContext, warehouse: Warehouse) -> Iterat
     backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=1),
 )
 def product_recommendations(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
+    from orchestration.predictions import recommend_products
+
     with _prepared(context, warehouse) as (client, settings, day):
         made = recommend_products(client, settings, day)
     return dg.MaterializeResult(
@@ -64,6 +70,8 @@ def product_recommendations(context: dg.AssetExecutionContext, warehouse: Wareho
     backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=1),
 )
 def sales_forecast(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
+    from orchestration.predictions import forecast_sales
+
     with _prepared(context, warehouse) as (client, settings, day):
         made = forecast_sales(client, settings, day)
     return dg.MaterializeResult(
