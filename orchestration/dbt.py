@@ -9,7 +9,7 @@ from typing import Any
 
 from orchestration.errors import TierhouseError
 from orchestration.project import PROJECT_DIR, dbt_environment, target_directory
-from orchestration.warehouse.client import connect
+from orchestration.warehouse.client import shared_client
 from orchestration.warehouse.ddl import on_cluster
 from orchestration.warehouse.settings import Settings
 
@@ -51,7 +51,10 @@ def build(
     _make_base_database(settings)
     from dbt.cli.main import dbtRunner
 
+    from orchestration.dbt_connections import keep_connections
+
     _make_no_events_that_no_one_reads()
+    keep_connections()
     events: queue.Queue[Any] = queue.Queue()
     runner = dbtRunner(manifest=_manifest(run_id), callbacks=[lambda event: events.put(_as_mapping(event))])
     outcome: list[Any] = []
@@ -87,9 +90,7 @@ def _manifest(run_id: str) -> Any:
 
 def _make_base_database(settings: Settings) -> None:
     """dbt makes the database that its connections start in once per process: it would not notice another warehouse."""
-    client = connect(settings)
-    client.command(f"CREATE DATABASE IF NOT EXISTS {settings.prefix}{on_cluster(settings)}")
-    client.close()
+    shared_client(settings).command(f"CREATE DATABASE IF NOT EXISTS {settings.prefix}{on_cluster(settings)}")
 
 
 def _make_no_events_that_no_one_reads() -> None:

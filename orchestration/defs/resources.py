@@ -13,7 +13,7 @@ from orchestration.failures import first_failure
 from orchestration.landing import repair
 from orchestration.lock import writer_lock
 from orchestration.operations import drop_unpublished_builds, end_run, mark_killed, start_run
-from orchestration.warehouse.client import connect, ensure_running, located
+from orchestration.warehouse.client import located, shared_client
 from orchestration.warehouse.settings import Settings
 
 
@@ -25,8 +25,8 @@ class Warehouse(dg.ConfigurableResource):
         return located(Settings.from_environment())
 
     def client(self) -> Client:
-        """A new client; sessions are off, so that threads may share it."""
-        return connect(Settings.from_environment(), autogenerate_session_id=False)
+        """The client that all assets share; sessions are off, so that threads may."""
+        return shared_client(Settings.from_environment())
 
 
 class RefreshRun(dg.ConfigurableResource):
@@ -37,8 +37,8 @@ class RefreshRun(dg.ConfigurableResource):
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[RefreshRun]:
-        settings = ensure_running(Settings.from_environment())
-        client = connect(settings, autogenerate_session_id=False)
+        settings = located(Settings.from_environment())
+        client = shared_client(settings)
         run = context.dagster_run
         as_of = run.tags.get("dagster/partition", "") if run else ""
         if not run or not as_of:

@@ -9,7 +9,7 @@ from orchestration.quality import facts, features, landing, marts
 from orchestration.quality.checks import Build, Result, Suite
 from orchestration.quality.docs import write_docs
 from orchestration.quality.results import latest_results, recent_runs, store_results
-from orchestration.warehouse.client import connect, located
+from orchestration.warehouse.client import located, shared_client
 from orchestration.warehouse.settings import Settings
 
 # The tables that every refresh judges; Dagster shows a check on each. Landing: those that have rows.
@@ -40,7 +40,7 @@ def run_suites(settings: Settings, layers: Iterable[str], as_of: date, build_id:
     Nothing is raised for an expectation that fails: see `Result.blocks`.
     """
     settings = located(settings)
-    client = connect(settings)
+    client = shared_client(settings)
     build = Build(settings, as_of, build_id)
     suites: list[Suite] = []
     for layer in layers:

@@ -9,6 +9,7 @@ import importlib.util
 import logging
 import os
 import sys
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
@@ -116,14 +117,7 @@ def validate(settings: Settings, suites: list[Suite]) -> list[Result]:
 
     An expectation that cannot be computed (a table or column is missing) fails; observed is what the engine said.
     """
-    context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
-    warehouse = context.data_sources.add_sql(  # type: ignore[call-arg]  # kwargs exist, the stub does not know them
-        name="warehouse",
-        connection_string=_url(settings),
-        create_temp_table=False,
-        kwargs={"connect_args": {"autogenerate_session_id": False, "secure": settings.secure}},
-    )
+    warehouse = _warehouse(_url(settings), settings.secure)
     results = []
     for suite in suites:
         name = ".".join(suite.asset)
@@ -131,12 +125,26 @@ def validate(settings: Settings, suites: list[Suite]) -> list[Result]:
         batch = asset.add_batch_definition_whole_table("rows").get_batch()
         expectations = [_expectation(expectation) for expectation in suite.expectations]
         validation = batch.validate(gx.ExpectationSuite(name=name, expectations=expectations), result_format="BASIC")
+        warehouse.delete_asset(name)
         found: dict[str, Any] = {}
         for result in validation.results:
             assert result.expectation_config is not None and result.expectation_config.meta is not None
             found[result.expectation_config.meta["name"]] = result
         results += [_result(suite, expectation, found[expectation.name]) for expectation in suite.expectations]
     return results
+
+
+@cache
+def _warehouse(url: str, is_secure: bool) -> Any:
+    """The data source that the suites of a process share, with its connections."""
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
+    return context.data_sources.add_sql(  # type: ignore[call-arg]  # kwargs exist, the stub does not know them
+        name="warehouse",
+        connection_string=url,
+        create_temp_table=False,
+        kwargs={"connect_args": {"autogenerate_session_id": False, "secure": is_secure}},
+    )
 
 
 def _url(settings: Settings) -> str:

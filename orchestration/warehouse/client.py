@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import clickhouse_connect
@@ -41,6 +42,18 @@ def connect(settings: Settings, **kwargs) -> Client:
     Requests run without a server session unless `session_id` is given, so that one client serves several threads.
     Raises TierhouseError when the warehouse is not reachable or refuses the password."""
     return _connect(located(settings), **kwargs)
+
+
+def shared_client(settings: Settings) -> Client:
+    """The client that the steps of this process share; a new one asks the server for its version and all its settings.
+
+    Not to be closed. Raises TierhouseError as `connect` does."""
+    return _shared(located(settings))
+
+
+@cache
+def _shared(settings: Settings) -> Client:
+    return _connect(settings)
 
 
 def ensure_running(settings: Settings) -> Settings:
