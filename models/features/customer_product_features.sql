@@ -9,20 +9,23 @@ with launched as (
     where launched_on is not null and {{ in_window('launched_on', 180) }}
 ),
 
+ordered as (
+    select distinct product_id
+    from {{ ref('fct_order_lines') }}
+    where {{ known_at_cutoff() }} and is_valid = 1 and {{ in_window('business_date', 180) }}
+),
+
 new_products as (
     select (groupArray(product_id), groupArray(launched_on)) as launches
     from launched
-    where product_id in (
-        select product_id from {{ ref('fct_order_lines') }}
-        where {{ known_at_cutoff() }} and is_valid = 1 and {{ in_window('business_date', 180) }}
-    )
+    where product_id in (select product_id from ordered)
 ),
 
 -- Once per date of a first order rather than per customer.
 offered as (
     select
         first_order_date,
-        arrayCount(launched_on -> launched_on >= first_order_date, (select launches from new_products).2) as offered_count
+        arrayCount(launched_on -> launched_on >= first_order_date, tupleElement((select launches from new_products), 2)) as offered_count
     from (select distinct first_order_date from {{ ref('customer_order_features') }})
 ),
 
@@ -43,7 +46,7 @@ select
     toUInt32(offered.offered_count) as new_product_offered_count_180d,
     toUInt32(arrayCount(
         product_id -> arrayElement(
-            (select launches from new_products).2, indexOf((select launches from new_products).1, product_id)
+            tupleElement((select launches from new_products), 2), indexOf(tupleElement((select launches from new_products), 1), product_id)
         ) >= customers.first_order_date,
         ranges.tried_products
     )) as new_product_tried_count_180d
