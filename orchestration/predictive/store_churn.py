@@ -7,6 +7,7 @@ from datetime import date, timedelta
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from clickhouse_connect.driver.client import Client
 
 from orchestration.predictive import churn_model
@@ -128,8 +129,12 @@ def read_churn_inputs(
     client: Client, settings: Settings, as_of: date, known_until: date
 ) -> tuple[OrderHistory, pd.DataFrame, pd.DataFrame]:
     """Order days of two years, one row of sums per scored customer, and categories bought before but not lately."""
-    history = read_history(client, settings, as_of, known_until, HISTORY_DAYS)
-    table, names = _customers(client, settings, as_of, known_until), list(history.type_names)
+    rows = _read_customers(client, settings, as_of, known_until)
+    history = _as_history(rows.filter(pc.greater(pc.list_value_length(rows["order_days"]), 0)))
+    table, names = (
+        _with_order_days(rows.drop_columns(["order_days"]).to_pandas(), history, as_of),
+        list(history.type_names),
+    )
     customers = table.assign(business_type=pd.Categorical(table["business_type"], names).codes.astype(np.int64))
     # A type whose customers are all silent for two years has no order day: it follows all.
     unknown = customers["business_type"] < 0
@@ -205,6 +210,11 @@ def read_history(
         """,
         settings={"output_format_arrow_string_as_string": 1},
     )
+    return _as_history(table)
+
+
+def _as_history(table: pa.Table) -> OrderHistory:
+    """From rows of customer_id, business_type, first_day and order_days (ascending, never empty)."""
     type_names, kind = np.unique(np.array(table["business_type"].to_pylist(), dtype=str), return_inverse=True)
     lists = table["order_days"].combine_chunks() if table.num_rows else pa.array([], pa.list_(pa.int32()))
     lengths = np.diff(lists.offsets.to_numpy()) if table.num_rows else np.array([], dtype=np.int64)
@@ -218,7 +228,8 @@ def read_history(
     )
 
 
-def _customers(client: Client, settings: Settings, as_of: date, known_until: date) -> pd.DataFrame:
+def _read_customers(client: Client, settings: Settings, as_of: date, known_until: date) -> pa.Table:
+    """One row per scored customer: first and last day, sums of windows, order days of HISTORY_DAYS, type and status."""
     day = f"toDate('{as_of}')"
     windows = {
         "90d": f"business_date > {day} - {WINDOW_DAYS}",
@@ -226,19 +237,16 @@ def _customers(client: Client, settings: Settings, as_of: date, known_until: dat
         "year": f"business_date > {day} - {WINDOW_DAYS + YEAR_DAYS} AND business_date <= {day} - {WINDOW_DAYS}",
         "half": f"business_date > {day} - {WINDOW_DAYS + HALF_DAYS} AND business_date <= {day} - {WINDOW_DAYS}",
     }
-    recent = f"business_date > {day} - {CATEGORY_RECENT_DAYS}"
-    before = f"business_date > {day} - {CATEGORY_RECENT_DAYS + CATEGORY_REFERENCE_DAYS} AND NOT ({recent})"
     sums = [f"toFloat64(sumIf(net_amount, {window})) AS net_{name}" for name, window in windows.items()]
-    counted = {**{name: windows[name] for name in ("90d", "year", "half")}, "recent": recent, "reference": before}
-    counts = [f"uniqExactIf(business_date, {window}) AS order_days_{name}" for name, window in counted.items()]
     # As Arrow, because an empty data frame would name no columns.
-    rows = client.query_arrow(
+    return client.query_arrow(
         f"""
         SELECT sums.*, ifNull(nullIf(types.business_type, ''), 'unknown') AS business_type,
             ifNull(nullIf(types.customer_status, ''), 'active') AS customer_status
         FROM (
             SELECT customer_id, toInt64(min(business_date)) AS first_day, toInt64(max(business_date)) AS last_day,
-                {", ".join(sums)}, {", ".join(counts)}
+                {", ".join(sums)},
+                arraySort(groupUniqArrayIf(toInt32(business_date), business_date > {day} - {HISTORY_DAYS})) AS order_days
             {_orders(settings, as_of, known_until)}
             GROUP BY customer_id
         ) AS sums
@@ -247,7 +255,24 @@ def _customers(client: Client, settings: Settings, as_of: date, known_until: dat
         """,
         settings={"output_format_arrow_string_as_string": 1},
     )
-    return rows.to_pandas()
+
+
+def _with_order_days(customers: pd.DataFrame, history: OrderHistory, as_of: date) -> pd.DataFrame:
+    """The customers with their order days in the windows of partial defection, all of which lie within the history."""
+    windows = {
+        "90d": (0, WINDOW_DAYS),
+        "year": (WINDOW_DAYS, YEAR_DAYS),
+        "half": (WINDOW_DAYS, HALF_DAYS),
+        "recent": (0, CATEGORY_RECENT_DAYS),
+        "reference": (CATEGORY_RECENT_DAYS, CATEGORY_REFERENCE_DAYS),
+    }
+    rows = pd.Index(history.customer_id).get_indexer(customers["customer_id"])
+    counts = {}
+    for name, (days_before, length) in windows.items():
+        until = _number(as_of) - days_before
+        # Who has no order day in the history has position -1: none.
+        counts[f"order_days_{name}"] = np.append(history.orders_between(until - length, until), 0)[rows]
+    return customers.assign(**counts)
 
 
 def _categories(client: Client, settings: Settings, as_of: date, known_until: date) -> pd.DataFrame:
