@@ -277,22 +277,31 @@ def _with_order_days(customers: pd.DataFrame, history: OrderHistory, as_of: date
 
 def _categories(client: Client, settings: Settings, as_of: date, known_until: date) -> pd.DataFrame:
     """Top-level categories that a customer bought on four days or more of the reference and on none of the recent ones."""
-    recent = f"business_date > toDate('{as_of}') - {CATEGORY_RECENT_DAYS}"
-    start = f"business_date > toDate('{as_of}') - {CATEGORY_RECENT_DAYS + CATEGORY_REFERENCE_DAYS}"
+    day = f"toDate('{as_of}')"
     products = (
-        "SELECT product_id, toUInt32(ifNull(parent_category_id, ifNull(category_id, 0))) AS category "
+        "SELECT product_id, toUInt32(ifNull(parent_category_id, ifNull(category_id, 0))) AS category_id "
         f"FROM {settings.database('facts')}.dim_products WHERE category_id IS NOT NULL"
     )
+    # What was bought lately is taken out before the days are counted: most of it.
     table = client.query_arrow(
         f"""
-        SELECT lines.customer_id AS customer_id, products.category AS category_id,
-            toUInt32(groupBitmap(toUInt32(lines.business_date))) AS order_days_reference, toUInt32(0) AS order_days_recent,
-            toFloat64(sum(lines.gross_amount)) AS amount_reference, countIf({recent}) AS recent_lines
-        FROM (SELECT customer_id, product_id, business_date, gross_amount
-            {_orders(settings, as_of, known_until, "fct_order_lines")} AND {start}) AS lines
-        INNER JOIN ({products}) AS products ON lines.product_id = products.product_id
+        WITH lines AS (
+            SELECT customer_id, products.category_id AS category_id, business_date, gross_amount
+            FROM (
+                SELECT customer_id, product_id, business_date, gross_amount
+                {_orders(settings, as_of, known_until, "fct_order_lines")}
+            ) AS bought
+            INNER JOIN ({products}) AS products ON bought.product_id = products.product_id
+        )
+        SELECT customer_id, category_id, toUInt32(groupBitmap(toUInt32(business_date))) AS order_days_reference,
+            toUInt32(0) AS order_days_recent, toFloat64(sum(gross_amount)) AS amount_reference
+        FROM lines
+        WHERE business_date > {day} - {CATEGORY_RECENT_DAYS + CATEGORY_REFERENCE_DAYS} AND business_date <= {day} - {CATEGORY_RECENT_DAYS}
+            AND (customer_id, category_id) NOT IN (
+                SELECT customer_id, category_id FROM lines WHERE business_date > {day} - {CATEGORY_RECENT_DAYS}
+            )
         GROUP BY customer_id, category_id
-        HAVING recent_lines = 0 AND order_days_reference >= 4
+        HAVING order_days_reference >= 4
         ORDER BY customer_id, category_id
         """
     )
