@@ -31,7 +31,7 @@ from orchestration.warehouse.server.native import (
 )
 from orchestration.warehouse.server.queries import RunningQueries
 from orchestration.warehouse.server.request import ExternalTable, Request
-from orchestration.warehouse.server.sessions import Session, Sessions, read_timeout
+from orchestration.warehouse.server.sessions import Borrowed, Session, Sessions, read_timeout
 from orchestration.warehouse.server.statement import Statement, read_statement
 
 # Formats without head, foot and separators between rows: their blocks can be joined as they come.
@@ -225,6 +225,8 @@ class Execution:
         if not roles:
             yield
             return
+        if session is not None:
+            self._give_back(session)
         granted = (READER_ROLE,) if self.account.rights == READER else ()
         if self.reads_only and any(role not in granted for role in roles):
             message = f"Role should be granted to set as a current, but {self.user} was not granted {roles[0]}."
@@ -242,38 +244,72 @@ class Execution:
 
     @contextlib.contextmanager
     def _settings(self, handle: Handle, session: Session | None, settings: dict[str, str]) -> Iterator[None]:
-        """Settings and database of the request; a session gets back afterwards what it had before."""
+        """Settings and database of the request. A session has its own back before it is asked for them, before a SET or USE
+        and behind it, and before a request with other settings or another database."""
         if settings.get("session_timezone"):
             self.timezone = settings["session_timezone"]
         readonly = settings.pop("readonly", "")
         settings[QUERY_ID_SETTING] = self.mark
-        before: dict[str, str] = {}
-        database = ""
-        if session is not None:
-            before = _changed_settings(session, settings)
-            database = _remembered(session, "SELECT currentDatabase()") if self.request.database else ""
-            self.timezone = settings.get("session_timezone") or _remembered(session, "SELECT timezone()")
+        changes_session = self.statement.kind in (b"SET", b"USE")
         try:
-            handle.set(settings)
-            if self.request.database:
-                handle.use(self.request.database)
+            if session is not None:
+                self._borrow(session, settings, changes_session)
+                self.timezone = settings.get("session_timezone") or _remembered(session, "SELECT timezone()")
+            else:
+                handle.set(settings)
+                if self.request.database:
+                    handle.use(self.request.database)
             if readonly:
                 handle.set({"readonly": readonly})
             elif self.readonly and session is None:
                 handle.set({"readonly": "2"})
             yield
         finally:
-            if session is not None:
-                self._restore(handle, settings, before, database)
-                if self.statement.kind in (b"SET", b"USE"):
-                    session.memory.clear()
+            if session is not None and changes_session:
+                self._give_back(session)
+                session.memory.clear()
 
-    def _restore(self, handle: Handle, settings: dict[str, str], before: dict[str, str], database: str) -> None:
-        kept = self.statement.tokens if self.statement.kind == b"SET" else ()
+    def _borrow(self, session: Session, settings: dict[str, str], changes_session: bool) -> None:
+        """Put settings and database of the request in force; what the request before had put so stays where it is the same."""
+        handle, asked = session.handle, self.request.database
+        is_known = all(name in session.memory for name in (*settings, "SELECT currentDatabase()", "SELECT timezone()"))
+        borrowed = session.borrowed
+        is_alike = borrowed is not None and (borrowed.settings.keys(), borrowed.database) == (settings.keys(), asked)
+        if changes_session or not is_known or not is_alike:
+            self._give_back(session)
+        try:
+            if session.borrowed is None:
+                own_settings = _changed_settings(session, settings)
+                own_database = _remembered(session, "SELECT currentDatabase()")
+                _remembered(session, "SELECT timezone()")
+                session.borrowed = Borrowed(settings, asked, own_settings, own_database)
+                handle.set(settings)
+                if asked:
+                    handle.use(asked)
+            else:
+                before, session.borrowed.settings = session.borrowed.settings, settings
+                changed = {name: value for name, value in settings.items() if before[name] != value}
+                # Names may mean the same setting: the last one counts, so all are said again where more than the mark is new.
+                handle.set(changed if changed.keys() <= {QUERY_ID_SETTING} else settings)
+        except ServerError:
+            self._give_back(session)
+            raise
+
+    def _give_back(self, session: Session) -> None:
+        """Put the session's own settings and database in force again, but for what its statement has set."""
+        borrowed, session.borrowed = session.borrowed, None
+        if borrowed is None:
+            return
+        handle = session.handle
+        kept = (
+            self.statement.tokens
+            if self.statement.kind == b"SET" and borrowed.settings.get(QUERY_ID_SETTING) == self.mark
+            else ()
+        )
         names = {token.identifier for token in kept}
         clauses = [
-            f"`{name}` = {quote(before[name]) if name in before else 'DEFAULT'}"
-            for name in settings
+            f"`{name}` = {quote(borrowed.own_settings[name]) if name in borrowed.own_settings else 'DEFAULT'}"
+            for name in borrowed.settings
             if name.encode() not in names
         ]
         try:
@@ -284,9 +320,10 @@ class Execution:
             for clause in clauses:
                 with contextlib.suppress(ServerError):
                     handle.query(f"SET {clause}".encode("utf-8", "surrogateescape"))
-        if database and self.statement.kind != b"USE":
+        is_use = self.statement.kind == b"USE" and borrowed.settings.get(QUERY_ID_SETTING) == self.mark
+        if borrowed.database and not is_use:
             with contextlib.suppress(ServerError):
-                handle.use(database)
+                handle.use(borrowed.own_database)
 
     @contextlib.contextmanager
     def _externals(self, handle: Handle) -> Iterator[None]:

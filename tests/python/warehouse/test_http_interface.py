@@ -327,6 +327,41 @@ def test_a_session_keeps_its_state_and_gives_back_what_a_request_borrowed(server
     assert zone == "Asia/Tokyo" and server.ask("SELECT 1").headers["X-ClickHouse-Timezone"] == "UTC"
 
 
+def test_what_a_request_borrowed_of_a_session_does_not_reach_the_next_one(server):
+    def ask(sql, **parameters):
+        return server.ask(sql, session_id="borrows", **parameters).text
+
+    server.ask("CREATE DATABASE IF NOT EXISTS elsewhere")
+    state = "SELECT getSetting('max_threads') = 7, getSetting('max_block_size') = 5, currentDatabase()"
+    assert ask(state, max_threads=7, max_block_size=5, database="elsewhere") == "1\t1\telsewhere\n"
+    assert ask(state, max_threads=7, max_block_size=5, database="elsewhere") == "1\t1\telsewhere\n"
+    assert ask(state, max_threads=6, max_block_size=5, database="elsewhere") == "0\t1\telsewhere\n"
+    assert ask(state, max_threads=7, max_block_size=5) == "1\t1\tdefault\n"
+    assert ask(state, max_block_size=5) == "0\t1\tdefault\n"
+    assert ask(state, database="elsewhere") == "0\t0\telsewhere\n"
+    # What the server asks of the session is not answered under settings of the request before.
+    assert ask("SELECT 1", offset=1, database="elsewhere") == ""
+    assert ask(state, max_threads=7) == "1\t0\tdefault\n"
+    assert server.ask("SELECT 1", session_id="borrows", no_such_setting=1).code == 115
+    assert ask(state) == "0\t0\tdefault\n"
+    # A SET of the session holds, and comes back behind a request that had another value.
+    assert ask(state, max_threads=3, max_block_size=5, database="elsewhere") == "0\t1\telsewhere\n"
+    assert ask("SET max_threads = 7", max_threads=3, max_block_size=5, database="elsewhere") == ""
+    assert ask(state) == "1\t0\tdefault\n"
+    assert ask(state, max_threads=3) == "0\t0\tdefault\n"
+    assert ask("USE elsewhere", max_threads=3, database="default") == ""
+    assert ask(state) == "1\t0\telsewhere\n"
+
+
+def test_a_request_with_a_role_gives_the_session_its_own_back_in_spite_of_the_settings_before(server):
+    roles = "SELECT arrayStringConcat(arraySort(currentRoles()), ',')"
+    own = server.ask(roles, session_id="has-roles").text
+    assert own.strip()
+    assert server.ask("SELECT 1", session_id="has-roles", offset=1).text == ""
+    assert server.ask(roles, session_id="has-roles", role="warehouse_reader").text == "warehouse_reader\n"
+    assert server.ask(roles, session_id="has-roles").text == own
+
+
 def test_a_session_refuses_a_second_query_while_one_runs(server):
     with concurrent.futures.ThreadPoolExecutor() as pool:
         first = pool.submit(server.ask, "SELECT sleep(2), 'holds the session'", session_id="busy")
