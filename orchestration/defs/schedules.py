@@ -15,8 +15,9 @@ MONTHLY = dg.AssetSelection.tag("runs", "monthly_evaluation")
 QUARTERLY = dg.AssetSelection.tag("runs", "quarterly_review")
 # Checks on landing have to be named: nothing in a refresh materializes landing.
 EVERYTHING = (dg.AssetSelection.all() - WEEKLY - MONTHLY - QUARTERLY) | dg.AssetSelection.all_asset_checks()
-# A day changes no view and no seed. The views of the marts stay in, as their freshness is watched.
-_SETTLED = dg.AssetSelection.assets(*(key for key in settled_keys() if key.path[0] != "marts"))
+# A day changes no view and no seed. The views of the marts stay in, as their freshness is watched, and those of staging, as the
+# facts follow from landing through them alone: without them they would not wait for the gate of landing.
+_SETTLED = dg.AssetSelection.assets(*(key for key in settled_keys() if key.path[0] not in ("staging", "marts")))
 
 _job = partial(dg.define_asset_job, executor_def=dg.in_process_executor)
 

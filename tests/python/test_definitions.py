@@ -71,6 +71,24 @@ def test_a_refresh_judges_landing_inputs_and_the_build(definitions: dg.Definitio
     assert {f"dbt_{step}" for step in SELECTIONS} <= names
 
 
+@pytest.mark.parametrize("name", ["daily_refresh", "weekly_refresh"])
+@pytest.mark.parametrize(
+    ("step", "gate"),
+    [
+        ("dbt_features", "quality_of_landing"),
+        ("predictive__potential", "quality_of_inputs"),
+        ("dbt_tiers", "quality_of_inputs"),
+        ("dbt_marts", "quality_of_marts"),
+    ],
+)
+def test_a_step_of_a_refresh_waits_for_the_gate_before_it(
+    definitions: dg.Definitions, name: str, step: str, gate: str
+) -> None:
+    dependencies = definitions.resolve_job_def(name).graph.dependencies
+    (inputs,) = (found for node, found in dependencies.items() if node.name == step)
+    assert gate in {output.node for one in inputs.values() for output in one.get_node_dependencies()}
+
+
 def test_dbt_tests_are_asset_checks(definitions: dg.Definitions) -> None:
     checks = {check.asset_key.path[-1] for check in definitions.resolve_asset_graph().asset_check_keys}
     assert {"customer_tiers", "fct_orders", "score_weights"} <= checks
