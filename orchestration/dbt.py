@@ -18,6 +18,8 @@ _END = object()
 # The parsed project of one run: its groups share it, the next run parses anew (only what changed), because a run leaves
 # compiled SQL in it.
 _parsed: dict[str, Any] = {}
+# The run of the last build that went well.
+_built = ""
 
 
 class DbtFailure(Exception):
@@ -39,10 +41,11 @@ def build(
     Raises DbtFailure when a model or test failed, TierhouseError when the project does not parse. Not for two threads: dbt
     keeps its state in the process and reads the environment.
     """
+    global _built
     os.environ.update(
         dbt_environment(settings),
         # What a run needs once, its first build makes.
-        TIERHOUSE_IS_LATER_STEP="1" if run_id in _parsed else "",
+        TIERHOUSE_IS_LATER_STEP="1" if run_id == _built else "",
         TIERHOUSE_AS_OF_DATE=as_of,
         TIERHOUSE_BUILD_ID=run_id,
         TIERHOUSE_KNOWN_UNTIL=known_until,
@@ -73,6 +76,7 @@ def build(
     thread.join()
     if not outcome or not outcome[0].success:
         raise DbtFailure(_first_failure(outcome[0] if outcome else None))
+    _built = run_id
 
 
 def _manifest(run_id: str) -> Any:

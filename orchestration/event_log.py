@@ -37,6 +37,7 @@ class OneEngineEventLogStorage(SqliteEventLogStorage):
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         # By shard, the one used last at the end; only who holds `_db_lock` touches them, so that none in use is given up.
         self._engines: OrderedDict[str, Engine] = OrderedDict()
+        self._seen_tables: set[str] = set()
         super().__init__(base_dir, inst_data)
 
     @classmethod
@@ -52,6 +53,12 @@ class OneEngineEventLogStorage(SqliteEventLogStorage):
                 self._initialized_dbs.add(shard)
             with engine.connect() as connection, connection.begin():
                 yield connection
+
+    def has_table(self, table_name: str) -> bool:
+        """Whether the index has a table; asked at each check's event, and a table that was there stays."""
+        if table_name not in self._seen_tables and super().has_table(table_name):
+            self._seen_tables.add(table_name)
+        return table_name in self._seen_tables
 
     def _kept_engine(self, shard: str) -> Engine:
         if shard not in self._engines:
