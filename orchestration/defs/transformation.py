@@ -83,6 +83,10 @@ def _build(step: str, context: AssetExecutionContext, warehouse: Warehouse, full
     if full:
         arguments.append("--full-refresh")
     done = set()
+    if is_settled and is_whole_step:
+        # Dagster wants a view that is not made again before what follows from it.
+        done = {key for key in selected if key.path[0] == "staging"}
+        yield from _unchanged(done)
     try:
         for event in build(settings, context.run_id, context.partition_key, arguments):
             report(step, event)
@@ -95,8 +99,12 @@ def _build(step: str, context: AssetExecutionContext, warehouse: Warehouse, full
         raise dg.Failure(str(failure), allow_retries=_is_connection_fault(str(failure))) from None
     if step == "marts" and is_whole_step and not is_settled:
         settle_project(client, settings, version)
-    for key in sorted(selected - done):
-        # A view shows what is new below it without being made again.
+    yield from _unchanged(selected - done)
+
+
+def _unchanged(keys: set[dg.AssetKey]) -> Iterator[dg.MaterializeResult]:
+    """Results of views: they show what is new below them without being made again."""
+    for key in sorted(keys):
         yield dg.MaterializeResult(asset_key=key, metadata={"definition": "unchanged"})
 
 
