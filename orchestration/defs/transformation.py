@@ -82,30 +82,40 @@ def _build(step: str, context: AssetExecutionContext, warehouse: Warehouse, full
     arguments = ["--select", *select, "--exclude", *exclude]
     if full:
         arguments.append("--full-refresh")
-    done = set()
-    if is_settled and is_whole_step:
-        # Dagster wants a view that is not made again before what follows from it.
-        done = {key for key in selected if key.path[0] == "staging"}
-        yield from _unchanged(done)
+    unchanged = set(selected & settled_keys()) if is_settled and is_whole_step else set()
     try:
         for event in build(settings, context.run_id, context.partition_key, arguments):
             report(step, event)
             key = _asset_key(event)
             if key is None or key in selected:
-                done.add(key)
+                if key is not None:
+                    # Dagster wants what is not made again before what follows from it.
+                    unchanged.discard(key)
+                    yield from _unchanged_before(key, step, unchanged)
                 message = DbtCoreCliEventMessage(raw_event=dict(event), event_history_metadata={})
                 yield from message.to_default_asset_events(_manifest(), TRANSLATOR, context)
     except DbtFailure as failure:
         raise dg.Failure(str(failure), allow_retries=_is_connection_fault(str(failure))) from None
     if step == "marts" and is_whole_step and not is_settled:
         settle_project(client, settings, version)
-    yield from _unchanged(selected - done)
+    while unchanged:
+        key = min(unchanged)
+        yield from _unchanged_before(key, step, unchanged)
+        yield _as_it_was(key, unchanged)
 
 
-def _unchanged(keys: set[dg.AssetKey]) -> Iterator[dg.MaterializeResult]:
-    """Results of views: they show what is new below them without being made again."""
-    for key in sorted(keys):
-        yield dg.MaterializeResult(asset_key=key, metadata={"definition": "unchanged"})
+def _unchanged_before(key: dg.AssetKey, step: str, unchanged: set[dg.AssetKey]) -> Iterator[dg.MaterializeResult]:
+    """Results of those of `unchanged` that an asset follows from, each behind what it follows from itself."""
+    for parent in sorted(_STEPS[step].asset_deps[key] & unchanged):
+        yield from _unchanged_before(parent, step, unchanged)
+        if parent in unchanged:
+            yield _as_it_was(parent, unchanged)
+
+
+def _as_it_was(key: dg.AssetKey, unchanged: set[dg.AssetKey]) -> dg.MaterializeResult:
+    """The result of a view, which shows what is new below it without being made again, or of a seed."""
+    unchanged.remove(key)
+    return dg.MaterializeResult(asset_key=key, metadata={"definition": "unchanged"})
 
 
 def _asset_key(event: Mapping[str, Any]) -> dg.AssetKey | None:
