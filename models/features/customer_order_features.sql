@@ -37,7 +37,8 @@ totals as (
         sum(cost_amount) as cost_amount_to_date,
         countIf(is_cost_known = 1) as costed_order_count_to_date,
         sum(cost_known_gross_amount) as cost_known_gross_amount_to_date,
-        groupArrayIf(toFloat64(net_amount), {{ in_window('business_date', 180) }}) as order_values,
+        -- Sorted, because floats add up to other digits in another order.
+        arraySort(groupArrayIf(toFloat64(net_amount), {{ in_window('business_date', 180) }})) as order_values,
         arrayReduce('quantileExactInclusive(0.5)', order_values) as median_order_value
     from orders
     group by customer_id

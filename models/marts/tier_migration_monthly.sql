@@ -30,9 +30,10 @@ select
     cells.from_tier as from_tier,
     cells.to_tier as to_tier,
     any(matrices.matrix_count) as matrix_count,
-    sum(cells.share_of_from) / any(matrices.matrix_count) as mean_share_of_from,
+    -- Sorted, because floats add up to other digits in another order.
+    arraySum(arraySort(groupArray(cells.share_of_from))) / any(matrices.matrix_count) as mean_share_of_from,
     sum(cells.customer_count) / any(matrices.matrix_count) as mean_customer_count,
-    sum(toFloat64(cells.net_amount_90d)) / any(matrices.matrix_count) as mean_net_amount_90d
+    toFloat64(sum(cells.net_amount_90d)) / any(matrices.matrix_count) as mean_net_amount_90d
 from cells
 inner join matrices
     on cells.month = matrices.month and cells.period = matrices.period and cells.from_tier = matrices.from_tier
