@@ -148,7 +148,7 @@ def _plain_copy(client: Client, settings: Settings) -> float:
 def _layer_seconds(client: Client) -> float:
     """Engine seconds of the newest statements that made tables of the features and scoring layers."""
     return client.query(
-        "SELECT sum(seconds) FROM (SELECT extract(query, '(?i)insert into\\s+`?(\\w+`?\\.`?\\w+)') AS target, "
+        "SELECT sum(seconds) FROM (SELECT extract(query, '(?i)(?:insert into|create table)\\s+`?(\\w+`?\\.`?\\w+)') AS target, "
         "argMax(query_duration_ms, event_time_microseconds) / 1000 AS seconds FROM system.query_log "
         "WHERE type = 'QueryFinish' AND match(target, '_(features|scoring)') GROUP BY target)"
     ).result_rows[0][0]
