@@ -31,7 +31,7 @@ select
     cells.to_tier as to_tier,
     any(matrices.matrix_count) as matrix_count,
     -- Sorted, because floats add up to other digits in another order.
-    arraySum(arraySort(groupArray(cells.share_of_from))) / any(matrices.matrix_count) as mean_share_of_from,
+    arrayReduce('sumOrNull', arraySort(groupArray(cells.share_of_from))) / any(matrices.matrix_count) as mean_share_of_from,
     sum(cells.customer_count) / any(matrices.matrix_count) as mean_customer_count,
     toFloat64(sum(cells.net_amount_90d)) / any(matrices.matrix_count) as mean_net_amount_90d
 from cells
