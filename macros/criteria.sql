@@ -59,10 +59,19 @@
     {%- endif -%}
 {%- endmacro %}
 
+{# The types of what the next two macros give; a history packs such a value into four bits. #}
+{% macro standing_type() -%}
+Enum8('active' = 0, 'new' = 1, 'lapsed' = 2, 'blocked' = 3)
+{%- endmacro %}
+
+{% macro treatment_type() -%}
+Enum8('decide' = 0, 'follow' = 1, 'protect' = 2, 'lowest' = 3, 'freeze' = 4)
+{%- endmacro %}
+
 {# Why the machine does not decide for a customer as for others. `policy` names a relation with a policy's columns, or maps them
    to expressions. #}
 {% macro standing(status, days_since_last_order, days_since_first_order, policy) -%}
-    {%- set type = "Enum8('active' = 0, 'new' = 1, 'lapsed' = 2, 'blocked' = 3)" -%}
+    {%- set type = standing_type() -%}
     multiIf(
         {{ status }} in ('blocked', 'closed'), cast('blocked' as {{ type }}),
         {{ days_since_last_order }} > {{ policy_value(policy, 'lapsed_after_days') }}, cast('lapsed' as {{ type }}),
@@ -73,7 +82,7 @@
 
 {# What the machine does instead. #}
 {% macro treatment(standing, policy) -%}
-    {%- set type = "Enum8('decide' = 0, 'follow' = 1, 'protect' = 2, 'lowest' = 3, 'freeze' = 4)" -%}
+    {%- set type = treatment_type() -%}
     multiIf(
         {{ standing }} = 'blocked', cast({{ policy_value(policy, 'blocked_treatment') }} as {{ type }}),
         {{ standing }} = 'lapsed', cast({{ policy_value(policy, 'lapsed_treatment') }} as {{ type }}),

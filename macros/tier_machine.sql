@@ -152,8 +152,8 @@ confirm_down_decisions,maximum_steps_down,minimum_dwell_days,grace_days_after_up
         Each name with its type and its lowest bit; the day is in the highest bits of the first number, which is what sorts. -#}
     {%- set layout = [
         [
-            ('standing', "Enum8('active' = 0, 'new' = 1, 'lapsed' = 2, 'blocked' = 3)", 0),
-            ('treatment', "Enum8('decide' = 0, 'follow' = 1, 'protect' = 2, 'lowest' = 3, 'freeze' = 4)", 4),
+            ('standing', standing_type(), 0),
+            ('treatment', treatment_type(), 4),
             ('override_rank', 'UInt8', 8), ('cap_rank', 'UInt8', 16), ('lenient_rank', 'UInt8', 24), ('strict_rank', 'UInt8', 32),
             ('candidate_rank', 'UInt8', 40), ('as_of_date', 'Date', 48),
         ],

@@ -131,10 +131,8 @@ def read_churn_inputs(
     """Order days of two years, one row of sums per scored customer, and categories bought before but not lately."""
     rows = _read_customers(client, settings, as_of, known_until)
     history = _as_history(rows.filter(pc.greater(pc.list_value_length(rows["order_days"]), 0)))
-    table, names = (
-        _with_order_days(rows.drop_columns(["order_days"]).to_pandas(), history, as_of),
-        list(history.type_names),
-    )
+    table = _with_order_days(rows.drop_columns(["order_days"]).to_pandas(), history, as_of)
+    names = list(history.type_names)
     customers = table.assign(business_type=pd.Categorical(table["business_type"], names).codes.astype(np.int64))
     # A type whose customers are all silent for two years has no order day: it follows all.
     unknown = customers["business_type"] < 0

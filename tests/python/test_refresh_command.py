@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,17 +13,16 @@ from pathlib import Path
 import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
+from own_warehouse import REPOSITORY, SAMPLE, OwnWarehouse
 
 from orchestration import project
 from orchestration.errors import TierhouseError
 from orchestration.lock import writer_lock
 from orchestration.project import project_version
 from orchestration.refresh import choose_days
-from orchestration.warehouse.client import connect, running_server
+from orchestration.warehouse.client import running_server
 from orchestration.warehouse.settings import Settings
 
-REPOSITORY = Path(__file__).parents[2]
-SAMPLE = REPOSITORY / "tests" / "data" / "small_distributor"
 FIRST, LAST = date(2026, 1, 5), date(2026, 3, 9)
 
 
@@ -111,15 +109,8 @@ def test_a_project_unpacked_with_its_old_times_is_newer_than_the_manifest_before
     assert len(parsed) == 1
 
 
-class Shop:
+class Shop(OwnWarehouse):
     """A warehouse of its own with the hand-made history landed, driven by the command line."""
-
-    def __init__(self, home: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        self.variables = {"TIERHOUSE_HOME": str(home), "TIERHOUSE_PORT": str(port), "TIERHOUSE_TARGET": "embedded"}
-        self.settings = Settings.from_environment(self.variables)
 
     def start(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "orchestration.cli", *arguments]
@@ -132,9 +123,6 @@ class Shop:
         process = self.start(*arguments, **variables)
         output, errors = process.communicate(timeout=300)
         return process.returncode, output, errors
-
-    def client(self) -> Client:
-        return connect(self.settings)
 
 
 @pytest.fixture(scope="module")

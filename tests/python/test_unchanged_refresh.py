@@ -3,7 +3,6 @@
 import fcntl
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,28 +12,19 @@ from pathlib import Path
 
 import pytest
 from clickhouse_connect.driver.client import Client
+from own_warehouse import REPOSITORY, SAMPLE, OwnWarehouse
 
 from orchestration import refresh as refreshing
 from orchestration import unchanged
 from orchestration.refresh import Published, refresh
 from orchestration.unchanged import State, forget, read_state, remember, standing
-from orchestration.warehouse.client import connect, ensure_running, running_server
-from orchestration.warehouse.settings import Settings
+from orchestration.warehouse.client import ensure_running, running_server
 
-REPOSITORY = Path(__file__).parents[2]
-SAMPLE = REPOSITORY / "tests" / "data" / "small_distributor"
 SCRATCH = "tierhouse_landing.scratch"
 
 
-class Shop:
+class Shop(OwnWarehouse):
     """A refreshed warehouse of its own."""
-
-    def __init__(self, home: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        self.variables = {"TIERHOUSE_HOME": str(home), "TIERHOUSE_PORT": str(port), "TIERHOUSE_TARGET": "embedded"}
-        self.settings = Settings.from_environment(self.variables)
 
     def python(self, *arguments: str) -> str:
         done = subprocess.run(
@@ -48,9 +38,6 @@ class Shop:
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
-
-    def client(self) -> Client:
-        return connect(self.settings)
 
     def state(self) -> State:
         found = read_state(self.client(), self.settings)
