@@ -29,7 +29,8 @@
    day counts what became known until a later one; the day itself and its windows stay where they are. #}
 {% macro cutoff() -%}
     {%- set known_until = (env_var('TIERHOUSE_KNOWN_UNTIL', '') if execute else '') or as_of_iso() -%}
-    toDateTime64('{{ modules.datetime.date.fromisoformat(known_until) + modules.datetime.timedelta(days=1) }} 00:00:00', 3, '{{ var("zone") }}')
+    {#- From a date: as a text, a midnight that the zone skips would be 23:00 of the day before. -#}
+    toDateTime64(toDate('{{ modules.datetime.date.fromisoformat(known_until) + modules.datetime.timedelta(days=1) }}'), 3, '{{ var("zone") }}')
 {%- endmacro %}
 
 {# True for business dates in the `days` days that end on the as-of date: (as_of - days, as_of]. #}

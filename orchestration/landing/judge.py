@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from zoneinfo import ZoneInfo
 
 from orchestration.landing.contract import UPDATED_AT, Column, Table
@@ -297,7 +298,7 @@ def _string(column: Column, source: Delivered, rules: Rules) -> _Typed:
 def _time(column: Column, source: Delivered, rules: Rules) -> _Typed:
     name, missing, zone = _column(source), _missing(source), quoted(rules.zone)
     if source.family == "naive":
-        value, early = _local_to_utc(name, zone), f"{name} < toDateTime64('1970-01-02 00:00:00', 0, 'UTC')"
+        value, early = _local_to_utc(name, rules.zone), f"{name} < toDateTime64('1970-01-02 00:00:00', 0, 'UTC')"
     elif source.family == "date":
         value = f"toTimeZone(toDateTime64({name}, 3, {zone}), 'UTC')"
         early = f"{name} < toDate('1970-01-02')"
@@ -311,8 +312,43 @@ def _local_to_utc(name: str, zone: str) -> str:
 
     The offset is taken at the first estimate of the instant, so that it is right beside a change of clocks.
     """
-    estimate = f"{name} - toIntervalSecond(timezoneOffset(toTimeZone({name}, {zone})))"
-    return f"toDateTime64({name} - toIntervalSecond(timezoneOffset(toTimeZone({estimate}, {zone}))), 3, 'UTC')"
+    estimate = f"{name} - toIntervalSecond(timezoneOffset(toTimeZone({name}, {quoted(zone)})))"
+    moment = (
+        f"toDateTime64({name} - toIntervalSecond(timezoneOffset(toTimeZone({estimate}, {quoted(zone)}))), 3, 'UTC')"
+    )
+    return f"{moment} + {_skipped(moment, name, zone)}" if skips_a_midnight(zone) else moment
+
+
+def _parsed_time(text: str, zone: str) -> str:
+    """A text of a time as an instant; null where it is none. Without an offset it is a wall clock of the zone."""
+    moment = f"parseDateTime64BestEffortOrNull({text}, 3, {quoted(zone)})"
+    if not skips_a_midnight(zone):
+        return moment
+    wall = f"parseDateTime64BestEffortOrNull({text}, 3, 'UTC')"
+    return f"if(match({text}, ':.*[Z+-]'), {moment}, {moment} + {_skipped(moment, wall, zone)})"
+
+
+def _skipped(moment: str, wall: str, zone: str) -> str:
+    """What to add to the moment that was found for a wall clock which the zone skips: the clock went forward meanwhile.
+
+    The engine takes 00:30 of a day that begins at 01:00 for 23:30 of the day before, which is another business date.
+    """
+    offset = f"timezoneOffset(toTimeZone({moment}, {quoted(zone)}))"
+    return f"toIntervalSecond(greatest(dateDiff('second', {moment}, {wall}) - {offset}, 0))"
+
+
+@cache
+def skips_a_midnight(zone: str) -> bool:
+    """Whether the clocks of the zone ever go forward at midnight, so that some day begins at 01:00."""
+    clocks, noon, before = ZoneInfo(zone), datetime(1970, 1, 1, 12), None
+    while noon.year < 2100:
+        offset = noon.replace(tzinfo=clocks).utcoffset()
+        midnight = noon.replace(hour=0, tzinfo=clocks)
+        # Comparing the offsets of two noons first spares most days the way there and back.
+        if before is not None and offset != before and midnight.astimezone(UTC).astimezone(clocks).hour != 0:
+            return True
+        noon, before = noon + timedelta(days=1), offset
+    return False
 
 
 def _date(column: Column, source: Delivered, rules: Rules) -> _Typed:
@@ -351,7 +387,7 @@ def _from_text(column: Column, text: str, rules: Rules) -> _Typed:
         value = f"CAST(round({fitting}, {column.scale}), 'Nullable(Decimal(18, {column.scale}))')"
         return _Typed(value, missing, f"isNull({number}) AND NOT {missing}", number)
     else:
-        parsed = f"if(match({text}, '{_TIME_PATTERN}'), parseDateTime64BestEffortOrNull({text}, 3, {zone}), NULL)"
+        parsed = f"if(match({text}, '{_TIME_PATTERN}'), {_parsed_time(text, rules.zone)}, NULL)"
         if column.kind == "date":
             typed = _day(column, f"toDate32({parsed}, {zone})", missing)
             unparsable = f"(isNull({parsed}) AND NOT {missing}) OR {typed.unparsable}"

@@ -13,8 +13,11 @@ def until(day: date) -> str:
 
 
 def cutoff(settings: Settings, day: date) -> str:
-    """First moment that is not known any more: 00:00 of the next day in the business zone."""
-    return f"toDateTime64('{(day + timedelta(days=1)).isoformat()} 00:00:00', 3, '{settings.zone}')"
+    """First moment that is not known any more: the start of the next day in the business zone.
+
+    From a date: as a text, a midnight that the zone skips would be 23:00 of the day before.
+    """
+    return f"toDateTime64({until(day + timedelta(days=1))}, 3, '{settings.zone}')"
 
 
 def known(settings: Settings, day: date) -> str:

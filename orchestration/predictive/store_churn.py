@@ -14,6 +14,7 @@ from orchestration.predictive import churn_model
 from orchestration.predictive.artifacts import Artifact, fingerprint, training_day
 from orchestration.predictive.candidates import ACTIVE_DAYS, active, no_order_chances
 from orchestration.predictive.churn import churn
+from orchestration.predictive.cutoff import cutoff, known
 from orchestration.predictive.defection import (
     CATEGORY_RECENT_DAYS,
     CATEGORY_REFERENCE_DAYS,
@@ -159,26 +160,20 @@ def _number(day: date) -> int:
     return (day - _EPOCH).days
 
 
-def _cutoff(settings: Settings, known_until: date) -> str:
-    return f"toDateTime64('{known_until + timedelta(days=1)} 00:00:00', 3, '{settings.zone}')"
-
-
 def _orders(settings: Settings, as_of: date, known_until: date, table: str = "fct_orders") -> str:
     """FROM and WHERE of the valid orders or lines up to `as_of` as they were known."""
-    cutoff = _cutoff(settings, known_until)
     return (
-        f"FROM {settings.database('facts')}.{table} AS facts WHERE known_from < {cutoff} AND known_to >= {cutoff} "
+        f"FROM {settings.database('facts')}.{table} AS facts WHERE {known(settings, known_until)} "
         f"AND is_valid = 1 AND business_date <= toDate('{as_of}')"
     )
 
 
 def _described(settings: Settings, known_until: date) -> str:
     """Business type and status of customers as they are described at a cut-off; the facts hold those of the day in work only."""
-    cutoff = _cutoff(settings, known_until)
     return (
         "SELECT customer_id, tupleElement(described, 1) AS business_type, tupleElement(described, 2) AS customer_status FROM ("
         "SELECT customer_id, argMax((business_type, customer_status, is_deleted), "
-        f"if(known_at < {cutoff}, 1, -1) * toUnixTimestamp64Milli(known_at)) AS described "
+        f"if(known_at < {cutoff(settings, known_until)}, 1, -1) * toUnixTimestamp64Milli(known_at)) AS described "
         f"FROM {settings.database('staging')}.stg_customers GROUP BY customer_id) WHERE tupleElement(described, 3) = 0"
     )
 
@@ -308,7 +303,7 @@ def _categories(client: Client, settings: Settings, as_of: date, known_until: da
 
 def _category_names(client: Client, settings: Settings, known_until: date) -> dict[int, str]:
     rows = client.query(
-        f"SELECT category_id, argMax(category_name, if(known_at < {_cutoff(settings, known_until)}, 1, -1) "
+        f"SELECT category_id, argMax(category_name, if(known_at < {cutoff(settings, known_until)}, 1, -1) "
         f"* toUnixTimestamp64Milli(known_at)) FROM {settings.database('staging')}.stg_categories GROUP BY category_id"
     ).result_rows
     return {int(category): str(name) for category, name in rows}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date
 
 import pandas as pd
 import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 
 from orchestration.predictive.artifacts import Artifact, training_day
+from orchestration.predictive.cutoff import known
 from orchestration.predictive.lifetime_value import (
     MODEL,
     OPTIONS,
@@ -120,9 +121,8 @@ def _day(day: date) -> str:
 
 def _orders(settings: Settings, as_of: date, known_until: date) -> str:
     """FROM and WHERE of the valid orders up to `as_of` as they were known at the end of `known_until`."""
-    cutoff = f"toDateTime64('{known_until + timedelta(days=1)} 00:00:00', 3, '{settings.zone}')"
     return (
-        f"FROM {settings.database('facts')}.fct_orders WHERE known_from < {cutoff} AND known_to >= {cutoff} "
+        f"FROM {settings.database('facts')}.fct_orders WHERE {known(settings, known_until)} "
         f"AND is_valid = 1 AND business_date <= {_day(as_of)}"
     )
 

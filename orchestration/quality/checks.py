@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date
 
+from orchestration.predictive.cutoff import known
 from orchestration.warehouse.settings import Settings
 
 LAYERS = ("landing", "facts", "features", "marts")
@@ -95,8 +96,7 @@ class Build:
     @property
     def known(self) -> str:
         """SQL condition: the version of a fact that was known at the cut-off, 00:00 of the next day in the zone."""
-        cutoff = f"toDateTime64('{self.as_of + timedelta(days=1)} 00:00:00', 3, '{self.settings.zone}')"
-        return f"(known_from < {cutoff} AND known_to >= {cutoff})"
+        return known(self.settings, self.as_of)
 
 
 def rows(name: str, description: str, condition: str, severity: str = "critical") -> Expectation:

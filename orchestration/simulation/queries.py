@@ -284,7 +284,7 @@ def _overrides(settings: Settings, rules: Rules, days: Sequence[date]) -> str:
     days_without_end = rules.policy_row["override_days_without_end"]
     end = render("override_valid_to", "entries", days_without_end)
     validity = render("override_validity", "standards.tier_rank > 0", "entries.input_reason")
-    cutoff = f"toDateTime64(concat(toString(days.as_of_date + 1), ' 00:00:00'), 3, {literal(settings.zone)})"
+    cutoff = f"toDateTime64(days.as_of_date + 1, 3, {literal(settings.zone)})"
     return (
         "(SELECT days.as_of_date AS as_of_date, entries.customer_id AS customer_id, "
         "argMax(standards.tier_rank, (entries.entered_at, entries.input_id)) AS override_rank "

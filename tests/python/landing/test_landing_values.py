@@ -72,12 +72,32 @@ def test_digits_beyond_the_scale_are_rounded_half_away_from_zero(warehouse, tmp_
         ("Europe/London", "2024-07-01 00:30:00", "2024-06-30 23:30:00"),
         # Minutes after the clocks went forward, an offset taken at the wrong moment is an hour off.
         ("America/New_York", "2024-03-10 03:05:00", "2024-03-10 07:05:00"),
+        # Days that begin at 01:00: a file of dates says midnight for every order.
+        ("America/Sao_Paulo", "2017-10-15 00:00:00", "2017-10-15 03:00:00"),
+        ("America/Sao_Paulo", "2017-10-15 00:30:00", "2017-10-15 03:30:00"),
+        ("America/Sao_Paulo", "2018-02-18 00:00:00", "2018-02-18 03:00:00"),
+        ("Asia/Beirut", "2024-03-31 00:00:00", "2024-03-30 22:00:00"),
+        ("Atlantic/Azores", "2024-03-31 00:30:00", "2024-03-31 01:30:00"),
+        ("Asia/Shanghai", "2017-10-15 00:00:00", "2017-10-14 16:00:00"),
     ],
 )
 def test_a_timestamp_without_a_zone_is_read_in_the_business_zone(warehouse, tmp_path, suffix, zone, local, instant):
     inside = replace(warehouse, settings=replace(warehouse.settings, zone=zone))
     inside.land(write_orders(tmp_path, [order(ordered_at=local)], [line()], suffix))
     assert as_utc(inside.one("SELECT ordered_at FROM {landing}.orders")) == utc(instant)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_a_date_stays_the_date_where_its_midnight_is_skipped(warehouse, tmp_path, suffix):
+    write = {".csv": write_csv, ".parquet": write_parquet}[suffix]
+    invoice = {"invoice_id": "1", "customer_id": "7", "issued_on": "2017-10-15", "due_on": "2017-10-15", "amount": "10"}
+    write(tmp_path / f"invoices{suffix}", [invoice])
+    write_orders(tmp_path, [order(ordered_at="2017-10-15T00:30:00-02:00")], [line()])
+    inside = replace(warehouse, settings=replace(warehouse.settings, zone="America/Sao_Paulo"))
+    inside.land(tmp_path)
+    issued, due, known = inside.rows("SELECT issued_on, due_on, updated_at FROM {landing}.invoices")[0]
+    assert (issued, due, as_utc(known)) == (date(2017, 10, 15), date(2017, 10, 15), utc("2017-10-15 03:00:00"))
+    assert as_utc(inside.one("SELECT ordered_at FROM {landing}.orders")) == utc("2017-10-15 02:30:00")
 
 
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
