@@ -56,7 +56,8 @@ refunded_costs as (
         refund_periods.order_id as order_id,
         greatest(refund_periods.known_from, lines.known_from) as known_from,
         least(refund_periods.known_to, lines.known_to) as known_to,
-        assumeNotNull(refund_periods.refunded_quantity) * assumeNotNull(lines.unit_cost) as refunded_cost_amount
+        -- Of 38 digits: landing bounds each of the two, not their product.
+        toDecimal128(assumeNotNull(refund_periods.refunded_quantity), 3) * assumeNotNull(lines.unit_cost) as refunded_cost_amount
     from refund_periods
     inner join {{ ref('fct_order_lines') }} as lines
         on refund_periods.order_id = lines.order_id and assumeNotNull(refund_periods.line_no) = lines.line_no

@@ -60,15 +60,15 @@ class Column:
 @dataclass(frozen=True)
 class Table:
     """One landing table. key: the columns that identify a source row. event_time: the column that stands in for a
-    missing `updated_at`; None where the order of the line (order_lines) or the load time does. bounded_product: two
-    columns whose product the configured bound limits."""
+    missing `updated_at`; None where the order of the line (order_lines) or the load time does. bounded_products:
+    pairs of columns whose product the configured bound limits."""
 
     name: str
     description: str
     key: tuple[str, ...]
     contract_columns: tuple[Column, ...]
     event_time: str | None
-    bounded_product: tuple[str, str] | None = None
+    bounded_products: tuple[tuple[str, str], ...] = ()
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -195,7 +195,7 @@ _TABLES = (
             Column("unit_cost", PRICE, "Cost of one unit, CNY", nullable=True, bounded=True),
         ),
         None,
-        ("quantity", "unit_price"),
+        (("quantity", "unit_price"), ("quantity", "unit_cost")),
     ),
     Table(
         "refunds",

@@ -22,7 +22,7 @@ from clickhouse_connect.driver.client import Client
 
 from orchestration.errors import TierhouseError
 from orchestration.landing.contract import REQUIRED_TABLES, TABLES, Table
-from orchestration.landing.judge import Delivered
+from orchestration.landing.judge import LARGEST_DECIMAL, Delivered
 from orchestration.landing.pipeline import INSERT_SETTINGS, Delivery, Progress, land_deliveries
 from orchestration.landing.report import LandingReport
 from orchestration.landing.tables import create_landing_tables, scalar
@@ -33,6 +33,7 @@ FORMATS = {".parquet": "Parquet", ".csv": "CSVWithNames", ".jsonl": "JSONEachRow
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 
 _LARGE_FILE = 8_000_000
+_WHOLE_DIGITS = len(str(LARGEST_DECIMAL))
 
 _PARQUET_SETTINGS: dict[str, int | str] = {"input_format_parquet_allow_missing_columns": 0}
 _CSV_SETTINGS: dict[str, int | str] = {
@@ -66,7 +67,11 @@ def land_directory(
     }
     create_landing_tables(client, settings)
     _demand_required_tables(client, settings, directory, deliveries)
-    return land_deliveries(client, settings, deliveries, f"tierhouse land {directory}", progress)
+    report = land_deliveries(client, settings, deliveries, f"tierhouse land {directory}", progress)
+    ignored = ignored_files(directory)
+    if ignored:
+        report.ignored.append(f"{', '.join(ignored)}: ignored, as no table of the landing contract has this name")
+    return report
 
 
 def find_files(directory: Path) -> dict[str, list[Path]]:
@@ -94,6 +99,16 @@ def find_files(directory: Path) -> dict[str, list[Path]]:
     return {name: paths for name, paths in found.items() if paths}
 
 
+def ignored_files(directory: Path) -> list[str]:
+    """Names of files and folders beside those of the tables that look like data: most often a table's name misspelled."""
+    ignored = []
+    for path in sorted(directory.iterdir()):
+        is_data = path.is_dir() or any(suffix.lower() in FORMATS for suffix in path.suffixes)
+        if is_data and path.name[0] not in "._" and path.name.partition(".")[0] not in TABLES:
+            ignored.append(path.name)
+    return ignored
+
+
 def describe(table: Table, path: Path, label: str) -> Delivery:
     """What a file delivers, from its schema or header alone. label: how people are told about the file.
 
@@ -109,6 +124,8 @@ def describe(table: Table, path: Path, label: str) -> Delivery:
         else:
             names = _header(path, format, compression, table)
             columns = [Delivered(name, "Nullable(String)", "text") for name in names if _in_contract(table, name)]
+    except UnicodeDecodeError:
+        raise TierhouseError(f"{label} is not UTF-8 text; save it as UTF-8 and land the folder again") from None
     except (OSError, ValueError, EOFError, pa.ArrowException, zstandard.ZstdError) as error:
         raise TierhouseError(f"cannot read {label}: {' '.join(str(error).split())[:300]}") from None
     doubled = sorted({name for name in names if names.count(name) > 1})
@@ -221,7 +238,8 @@ def _parquet_type(type: pa.DataType) -> tuple[str, str] | None:
         # The shortest text of a single is the number that was meant; widening it would show its binary tail.
         return "Float32", "single"
     if kinds.is_decimal(type):
-        return f"Decimal({type.precision}, {type.scale})", "decimal"
+        # Wide enough for every bound it is compared with: decimal(7, 2), say, has no room for a hundred million.
+        return f"Decimal({max(type.precision, type.scale + _WHOLE_DIGITS)}, {type.scale})", "decimal"
     if kinds.is_date(type):
         return "Date32", "date"
     if kinds.is_timestamp(type):

@@ -108,12 +108,14 @@ def judge(table: Table, delivered: Sequence[Delivered], rules: Rules) -> Judgeme
             refusals.append((typed.missing, f"missing {kind}: {column.name}"))
         refusals += _rules_of(column, source, typed, rules)
         values[column.name] = _final(column, typed)
-    if table.bounded_product and all(numbers.get(name) for name in table.bounded_product):
-        first, second = (numbers[name] for name in table.bounded_product)
-        limit = rules.amount_limit
-        product = f"toFloat64({first}) * toFloat64({second}) > {limit} AND {first} <= {limit} AND {second} <= {limit}"
-        condition = f"ifNull({product}, 0)"
-        refusals.append((condition, f"amount over the bound: {' x '.join(table.bounded_product)}"))
+    for pair in table.bounded_products:
+        first, second = (numbers.get(name) for name in pair)
+        if first and second:
+            limit = rules.amount_limit
+            product = (
+                f"toFloat64({first}) * toFloat64({second}) > {limit} AND {first} <= {limit} AND {second} <= {limit}"
+            )
+            refusals.append((f"ifNull({product}, 0)", f"amount over the bound: {' x '.join(pair)}"))
     values[UPDATED_AT.name] = _version(table, values, by_name, rules)
     return Judgement(values, texts, tuple(refusals))
 
@@ -171,6 +173,9 @@ def _rules_of(column: Column, source: Delivered, typed: _Typed, rules: Rules) ->
         return f"ifNull({condition}, 0)" if maybe_null else condition
 
     refusals = []
+    if column.kind == "text" and source.family == "text" and not column.values:
+        # Other bytes would land, and stop whoever reads them as text later.
+        refusals.append((f"ifNull(NOT isValidUTF8({_column(source)}), 0)", f"not UTF-8 text: {column.name}"))
     if typed.unparsable:
         refusals.append((typed.unparsable, f"unparsable value: {column.name}"))
     if column.values:
@@ -270,9 +275,7 @@ def _decimal(column: Column, source: Delivered, rules: Rules) -> _Typed:
     if source.type.removeprefix("Nullable(").rstrip(")") == column.type.rstrip(")"):
         return _Typed(name, missing, None, name)
     if source.family == "decimal":
-        value = (
-            f"CAST(if(abs({name}) > {LARGEST_DECIMAL}, NULL, round({name}, {scale})), 'Nullable(Decimal(18, {scale}))')"
-        )
+        value = _fitting(name, scale)
         return _Typed(value, missing, f"isNull({value}) AND isNotNull({name})", name)
     # 2.55 is stored as 2.54999…: rounding to four digits more than asked first finds the decimal that was written.
     size = f"abs({name})" if column.may_be_negative else name
@@ -284,6 +287,16 @@ def _decimal(column: Column, source: Delivered, rules: Rules) -> _Typed:
         value = f"if(isNaN({name}), NULL, {value})"
     infinite = f"isInfinite({name})"
     return _Typed(value, missing, f"ifNull({infinite}, 0)" if source.nullable else infinite, name)
+
+
+def _fitting(number: str, scale: int) -> str:
+    """A wider decimal rounded to the scale; null where it is too large for a decimal of 18 digits.
+
+    A null keeps the value that it hides, which a cast would still convert: so a 0 takes its place.
+    """
+    is_large = f"abs({number}) > {LARGEST_DECIMAL}"
+    rounded = f"round(if({is_large}, 0, {number}), {scale})"
+    return f"if({is_large}, NULL, CAST({rounded}, 'Nullable(Decimal(18, {scale}))'))"
 
 
 def _string(column: Column, source: Delivered, rules: Rules) -> _Typed:
@@ -383,8 +396,7 @@ def _from_text(column: Column, text: str, rules: Rules) -> _Typed:
             value = f"to{column.type}(if({value} > {maximum}, NULL, {value}))"
     elif column.kind == "decimal":
         number = f"toDecimal128OrNull({text}, {column.scale + 8})"
-        fitting = f"if(abs({number}) > {LARGEST_DECIMAL}, NULL, {number})"
-        value = f"CAST(round({fitting}, {column.scale}), 'Nullable(Decimal(18, {column.scale}))')"
+        value = _fitting(number, column.scale)
         return _Typed(value, missing, f"isNull({number}) AND NOT {missing}", number)
     else:
         parsed = f"if(match({text}, '{_TIME_PATTERN}'), {_parsed_time(text, rules.zone)}, NULL)"

@@ -29,6 +29,8 @@ Progress = Callable[[str], None]
 
 AMOUNT_LIMIT_VARIABLE = "TIERHOUSE_AMOUNT_LIMIT"
 DEFAULT_AMOUNT_LIMIT = 100_000_000
+# quantity x price has seven digits after the point, of the 18 that a decimal of the facts has.
+LARGEST_AMOUNT_LIMIT = 90_000_000_000
 
 # Merging the side table would be wasted work: its parts go to landing as they are.
 _SIDE_TABLE_SETTINGS = "SETTINGS max_bytes_to_merge_at_max_space_in_pool = 1"
@@ -99,8 +101,10 @@ def land_deliveries(
 def amount_limit() -> int:
     """The bound on amounts, prices and quantities, in CNY or units, from TIERHOUSE_AMOUNT_LIMIT."""
     text = os.environ.get(AMOUNT_LIMIT_VARIABLE) or str(DEFAULT_AMOUNT_LIMIT)
-    if not (text.isascii() and text.isdigit()) or not 0 < int(text) <= 10**12:
-        raise TierhouseError(f"{AMOUNT_LIMIT_VARIABLE} is {text!r}; set it to a whole number from 1 to 1000000000000")
+    if not (text.isascii() and text.isdigit()) or not 0 < int(text) <= LARGEST_AMOUNT_LIMIT:
+        raise TierhouseError(
+            f"{AMOUNT_LIMIT_VARIABLE} is {text!r}; set it to a whole number from 1 to {LARGEST_AMOUNT_LIMIT}"
+        )
     return int(text)
 
 
@@ -254,8 +258,14 @@ def _examples(client: Client, settings: Settings, report: LandingReport) -> dict
                 f"WHERE _reason = {quoted(reason)} ORDER BY tuple({names}) LIMIT 1"
             ).result_rows[0]
             named = zip(names.split(", "), row, strict=True)
-            examples[table.table] = ", ".join(f"{name}={value}" for name, value in named if value is not None)
+            examples[table.table] = ", ".join(f"{name}={_short(value)}" for name, value in named if value is not None)
     return examples
+
+
+def _short(value: str) -> str:
+    """A delivered text on one line, cut where it is long."""
+    text = " ".join(str(value).split())
+    return text if len(text) <= 60 else f"{text[:60]}…"
 
 
 def _refusal(report: LandingReport, settings: Settings, examples: dict[str, str]) -> str:

@@ -33,18 +33,22 @@ class TableReport:
 
 @dataclass
 class LandingReport:
-    """Outcome of one batch: its id, its load time (`_loaded_at` of all its rows, UTC), its tables in landing order."""
+    """Outcome of one batch: its id, its load time (`_loaded_at` of all its rows, UTC), its tables in landing order.
+
+    ignored: warnings about files that belong to no table.
+    """
 
     batch_id: str
     loaded_at: datetime
     status: str = "landed"
     tables: list[TableReport] = field(default_factory=list)
     seconds: float = 0.0
+    ignored: list[str] = field(default_factory=list)
 
     @property
     def warnings(self) -> list[str]:
-        """What was ignored in any of the tables."""
-        return [warning for table in self.tables for warning in table.warnings]
+        """What was ignored, in any of the tables and beside them."""
+        return [*(warning for table in self.tables for warning in table.warnings), *self.ignored]
 
     def to_json(self) -> str:
         """The report as it is kept in the batch journal."""

@@ -41,6 +41,7 @@ BAD_LINES = [
     ({"updated_at": TOMORROW}, "date in the future: updated_at"),
     ({"unit_price": "100000001"}, "amount over the bound: unit_price"),
     ({"unit_price": "99999", "quantity": "99999"}, "amount over the bound: quantity x unit_price"),
+    ({"unit_cost": "99999", "quantity": "99999"}, "amount over the bound: quantity x unit_cost"),
     ({"quantity": "x", "unit_price": "-1"}, "unparsable value: quantity; negative value: unit_price"),
 ]
 

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from deliveries import line, order, write_csv, write_orders, write_parquet
 
+from orchestration.errors import TierhouseError
 from orchestration.landing.contract import TABLES
 
 
@@ -42,7 +43,9 @@ def test_every_format_lands_the_same_rows_as_csv(warehouse, other, tmp_path, suf
 
 
 @pytest.mark.parametrize("price", ["2.55", "0.29", "1.005", "4.35", "1.1", "1033.0001", "99999.9999", "8.70"])
-@pytest.mark.parametrize("type", [pa.float64(), pa.float32(), pa.decimal128(20, 6), pa.string()])
+@pytest.mark.parametrize(
+    "type", [pa.float64(), pa.float32(), pa.decimal128(9, 4), pa.decimal128(18, 12), pa.decimal256(40, 10), pa.string()]
+)
 def test_prices_become_the_decimals_that_were_written(warehouse, tmp_path, price, type):
     if type == pa.float32() and len(price) > 6:
         pytest.skip("a single holds seven digits")
@@ -54,6 +57,21 @@ def test_prices_become_the_decimals_that_were_written(warehouse, tmp_path, price
     pq.write_table(table.set_column(index, "unit_price", pa.array([value], type)), tmp_path / "order_lines.parquet")
     warehouse.land(tmp_path)
     assert warehouse.one("SELECT unit_price FROM {landing}.order_lines") == Decimal(price)
+
+
+@pytest.mark.parametrize("type", [pa.string(), pa.decimal128(38, 2), pa.decimal256(50, 4)])
+def test_a_number_too_large_for_its_column_is_refused_and_the_others_land(warehouse, tmp_path, type):
+    write_csv(tmp_path / "orders.csv", [order()])
+    write_parquet(tmp_path / "order_lines.parquet", [line(1, 1), line(1, 2)])
+    table = pq.read_table(tmp_path / "order_lines.parquet")
+    prices = ["1" + "0" * 20, "2.50"]
+    values = pa.array(prices if type == pa.string() else [Decimal(price) for price in prices], type)
+    index = table.schema.get_field_index("unit_price")
+    pq.write_table(table.set_column(index, "unit_price", values), tmp_path / "order_lines.parquet")
+    tolerant = replace(warehouse, settings=replace(warehouse.settings, refusal_limit=1.0))
+    landed = tolerant.land(tmp_path)["order_lines"]
+    assert (landed.landed, landed.quarantined) == (1, 1)
+    assert warehouse.one("SELECT unit_price FROM {landing}.order_lines") == Decimal("2.5")
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
@@ -158,6 +176,35 @@ def test_columns_may_come_in_any_order_and_unknown_ones_are_named_and_ignored(wa
     report = warehouse.report(write_orders(tmp_path, [shuffled], [line()]))
     assert report.warnings == ["orders.csv: ignored unknown column remark"]
     assert warehouse.one("SELECT customer_id FROM {landing}.orders") == 7
+
+
+def test_files_that_belong_to_no_table_are_named(warehouse, tmp_path):
+    write_csv(tmp_path / "Refunds.csv", [{"refund_id": "1"}])
+    (tmp_path / "complaint").mkdir()
+    (tmp_path / "README.md").write_text("what this is")
+    report = warehouse.report(write_orders(tmp_path, [order()], [line()]))
+    assert report.warnings == ["Refunds.csv, complaint: ignored, as no table of the landing contract has this name"]
+
+
+def test_text_that_is_not_utf8_is_refused_and_the_header_of_such_a_file_told(warehouse, tmp_path):
+    write_orders(tmp_path, [order()], [line()])
+    rows = b"".join(b"%d,plain,2024-01-01\n" % number for number in range(1, 1000))
+    content = b"customer_id,business_type,registered_at\n" + rows + b"1000,caf\xe9,2024-01-01\n"
+    (tmp_path / "customers.csv").write_bytes(content)
+    outcome = warehouse.land(tmp_path)["customers"]
+    assert (outcome.landed, outcome.reasons) == (999, {"not UTF-8 text: business_type": 1})
+    (tmp_path / "customers.csv").write_bytes("customer_id,registered_at,名\n".encode("gbk"))
+    with pytest.raises(TierhouseError, match=r"customers\.csv is not UTF-8 text; save it as UTF-8"):
+        warehouse.land(tmp_path)
+
+
+def test_a_refused_batch_is_told_in_one_line(warehouse, tmp_path):
+    write_orders(tmp_path, [order(status="done\n" + "x" * 1000)], [line()])
+    with pytest.raises(TierhouseError) as refusal:
+        warehouse.land(tmp_path)
+    assert "\n" not in str(refusal.value)
+    assert "status=done xxxx" in str(refusal.value)
+    assert "x" * 100 not in str(refusal.value)
 
 
 def test_absent_optional_columns_take_the_contract_default(warehouse, tmp_path):
