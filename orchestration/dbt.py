@@ -4,6 +4,7 @@ import os
 import queue
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -79,17 +80,52 @@ def build(
     _built = run_id
 
 
-def _manifest(run_id: str) -> Any:
-    from dbt.cli.main import dbtRunner
+def parse(settings: Settings) -> None:
+    """Parse the project and write its manifest, without a connection. Raises TierhouseError when it does not parse."""
+    with _environment_of(settings):
+        _parse(settings, [argument for argument in _global_arguments() if argument != "--no-write-json"])
 
+
+def _manifest(run_id: str) -> Any:
     if run_id not in _parsed:
         _parsed.clear()
-        settings = Settings.from_environment()
-        result = dbtRunner().invoke([*_global_arguments(), "parse", *_paths(settings)])
-        if not result.success:
-            raise TierhouseError(f"the dbt project does not parse: {' '.join(str(result.exception).split())}")
-        _parsed[run_id] = result.result
+        _parsed[run_id] = _parse(Settings.from_environment(), _global_arguments())
     return _parsed[run_id]
+
+
+def _parse(settings: Settings, global_arguments: list[str]) -> Any:
+    from dbt.cli.main import dbtRunner
+
+    _parse_anew_for_no_other_address()
+    result = dbtRunner().invoke([*global_arguments, "parse", *_paths(settings)])
+    if not result.success:
+        raise TierhouseError(f"the dbt project does not parse: {' '.join(str(result.exception).split())}")
+    return result.result
+
+
+@contextmanager
+def _environment_of(settings: Settings) -> Iterator[None]:
+    """dbt reads the environment; whoever only asks for the manifest finds it as it was."""
+    before = dict(os.environ)
+    os.environ.update(dbt_environment(settings))
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _parse_anew_for_no_other_address() -> None:
+    """dbt parses the whole project again when the connection changes. Where the server listens and who asks is in no model."""
+    from dbt.adapters.clickhouse.credentials import ClickHouseCredentials
+
+    keys = ClickHouseCredentials._connection_keys
+
+    def without_address(self: ClickHouseCredentials) -> tuple[str, ...]:
+        return tuple(key for key in keys(self) if key not in ("host", "port", "user"))
+
+    if keys.__name__ != without_address.__name__:
+        ClickHouseCredentials._connection_keys = without_address  # type: ignore[method-assign]
 
 
 def _make_base_database(settings: Settings) -> None:

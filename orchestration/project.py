@@ -5,14 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from orchestration.errors import TierhouseError
 from orchestration.warehouse.settings import Settings
 
 PROJECT_DIR = Path(__file__).resolve().parent.parent
@@ -81,24 +79,17 @@ def _project_files() -> list[Path]:
 
 
 def ensure_manifest(settings: Settings) -> Path:
-    """Path of a manifest that is as new as the project's files, made by `dbt parse` where needed (no connection used).
+    """Path of a manifest that is as new as the project's files, made by dbt in this process where needed (no connection used).
 
     Raises TierhouseError with dbt's own message when the project does not parse.
     """
     manifest = target_directory(settings) / "manifest.json"
     if manifest.exists() and manifest.stat().st_mtime > max(_changed_at(path) for path in _project_files()):
         return manifest
-    result = subprocess.run(
-        [dbt_executable(), "parse", "--project-dir", str(PROJECT_DIR), "--quiet"],
-        env=dbt_environment(settings),
-        cwd=PROJECT_DIR,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if result.returncode:
-        lines = [line.strip() for line in (result.stdout + result.stderr).splitlines() if line.strip()]
-        raise TierhouseError(f"the dbt project does not parse: {' '.join(lines[-4:])}")
+    # Importing dbt takes over a second, which whoever finds a manifest is spared.
+    from orchestration.dbt import parse
+
+    parse(settings)
     # An unchanged project leaves the manifest as it was; its time says that it was checked.
     manifest.touch()
     return manifest

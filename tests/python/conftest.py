@@ -1,12 +1,16 @@
 """One embedded warehouse for tests of the whole, in a home of its own, behind a free port."""
 
+import fcntl
 import os
 import signal
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from own_warehouse import with_parsed_project
 
+from orchestration.project import ensure_manifest, target_directory
 from orchestration.warehouse.client import ensure_running, running_server
 from orchestration.warehouse.settings import Settings
 
@@ -31,6 +35,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
+def parsed_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """dbt's state of the parsed project, made once for the homes of all workers, each of which would take seconds for the same."""
+    folder = tmp_path_factory.getbasetemp()
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        folder = folder.parent
+    settings = Settings.from_environment({"TIERHOUSE_HOME": str(folder / "parsed")})
+    with (folder / "parsed.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        ensure_manifest(settings)
+    return target_directory(settings) / "partial_parse.msgpack"
+
+
+@pytest.fixture(scope="session")
 def own_warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """Settings of a running, empty warehouse; the server ends after the last test."""
     home = tmp_path_factory.mktemp("home")
@@ -45,8 +62,10 @@ def own_warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings
 
 
 @pytest.fixture
-def in_own_warehouse(own_warehouse: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+def in_own_warehouse(own_warehouse: Settings, parsed_project: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """The same, with the environment naming it, as a command of a user would find it."""
+    if not target_directory(own_warehouse).exists():
+        with_parsed_project(own_warehouse.home, parsed_project)
     for name, value in own_warehouse.environment().items():
         monkeypatch.setenv(name, value)
     return own_warehouse

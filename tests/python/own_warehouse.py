@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 from pathlib import Path
 
@@ -12,6 +13,14 @@ from orchestration.warehouse.settings import Settings
 
 REPOSITORY = Path(__file__).parents[2]
 SAMPLE = REPOSITORY / "tests" / "data" / "small_distributor"
+
+
+def with_parsed_project(home: Path, parsed: Path) -> Path:
+    """The home, with dbt's state of the parsed project in it: dbt parses anew what it does not find there as it needs it."""
+    target = home / "target"
+    target.mkdir(parents=True, exist_ok=True)
+    shutil.copy(parsed, target)
+    return home
 
 
 class OwnWarehouse:

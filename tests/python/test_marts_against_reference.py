@@ -19,6 +19,7 @@ import clickhouse_connect
 import pandas as pd
 import pytest
 from explain.changes_in_life import assert_cards_agree, assert_stated_changes_come_true
+from own_warehouse import with_parsed_project
 from reference.compare import differences, rank_differences
 from reference.configuration import Configuration
 from reference.histories import random_history
@@ -90,7 +91,7 @@ class Warehouse:
 
 
 @pytest.fixture
-def open_warehouse(tmp_path: Path) -> Iterator[Callable[..., Warehouse]]:
+def open_warehouse(tmp_path: Path, parsed_project: Path) -> Iterator[Callable[..., Warehouse]]:
     """Makes an empty warehouse in a zone; it is gone after the test."""
     opened = []
 
@@ -98,7 +99,7 @@ def open_warehouse(tmp_path: Path) -> Iterator[Callable[..., Warehouse]]:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        opened.append(Warehouse(tmp_path / "home", port, zone))
+        opened.append(Warehouse(with_parsed_project(tmp_path / "home", parsed_project), port, zone))
         return opened[-1]
 
     yield opener

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
-from own_warehouse import REPOSITORY, SAMPLE, OwnWarehouse
+from own_warehouse import REPOSITORY, SAMPLE, OwnWarehouse, with_parsed_project
 
-from orchestration import project
+from orchestration import dbt, project
 from orchestration.errors import TierhouseError
 from orchestration.lock import writer_lock
-from orchestration.project import project_version
+from orchestration.project import dbt_executable, project_version
 from orchestration.refresh import choose_days
 from orchestration.warehouse.client import running_server
 from orchestration.warehouse.settings import Settings
@@ -98,12 +98,8 @@ def test_a_project_unpacked_with_its_old_times_is_newer_than_the_manifest_before
     unpacked.touch()
     os.utime(unpacked, (0, 0))
     monkeypatch.setattr(project, "_project_files", lambda: [unpacked])
-    parsed: list[list[str]] = []
-    monkeypatch.setattr(
-        subprocess,
-        "run",
-        lambda command, **_: parsed.append(command) or subprocess.CompletedProcess(command, 0),
-    )
+    parsed: list[Settings] = []
+    monkeypatch.setattr(dbt, "parse", parsed.append)
     project.ensure_manifest(settings)
     project.ensure_manifest(settings)
     assert len(parsed) == 1
@@ -126,8 +122,8 @@ class Shop(OwnWarehouse):
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory):
-    made = Shop(tmp_path_factory.mktemp("shop"))
+def shop(tmp_path_factory: pytest.TempPathFactory, parsed_project: Path):
+    made = Shop(with_parsed_project(tmp_path_factory.mktemp("shop"), parsed_project))
     code, _, errors = made.run("land", str(SAMPLE))
     assert code == 0, errors
     yield made
@@ -171,7 +167,7 @@ def test_a_refresh_killed_before_it_publishes_shows_nothing_and_the_next_one_rep
                 break
         except ClickHouseError:
             pass
-        time.sleep(0.02)
+        time.sleep(0.1)
     refresh.kill()
     refresh.communicate()
     killed = client.command("SELECT count() FROM tierhouse_snapshots.published_builds") == 1
@@ -219,9 +215,8 @@ def test_dbt_build_by_hand_works_beside_the_running_server(shop: Shop, tmp_path:
             ),
         }
     )
-    dbt = Path(sys.executable).parent / "dbt"
     done = subprocess.run(
-        [str(dbt), "build", "--exclude", "resource_type:unit_test"],
+        [dbt_executable(), "build", "--exclude", "resource_type:unit_test"],
         cwd=REPOSITORY,
         env=environment,
         capture_output=True,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from clickhouse_connect.driver.client import Client
-from own_warehouse import REPOSITORY, SAMPLE, OwnWarehouse
+from own_warehouse import REPOSITORY, SAMPLE, OwnWarehouse, with_parsed_project
 
 from orchestration import refresh as refreshing
 from orchestration import unchanged
@@ -59,8 +59,8 @@ class Shop(OwnWarehouse):
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    made = Shop(tmp_path_factory.mktemp("shop"))
+def shop(tmp_path_factory: pytest.TempPathFactory, parsed_project: Path) -> Iterator[Shop]:
+    made = Shop(with_parsed_project(tmp_path_factory.mktemp("shop"), parsed_project))
     made.python("-m", "orchestration.cli", "land", str(SAMPLE))
     made.python("-m", "orchestration.cli", "refresh")
     yield made

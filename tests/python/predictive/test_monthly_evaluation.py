@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date, timedelta
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from built_world import built_world
 from clickhouse_connect.driver.client import Client
+from own_warehouse import with_parsed_project
 
 from orchestration import evaluations
 from orchestration.errors import TierhouseError
@@ -27,8 +29,9 @@ FEW = Options(resamples=20)
 
 
 @pytest.fixture(scope="module")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    with built_world(tmp_path_factory.mktemp("evaluation"), customers=700, days=300, last_date=LAST) as made:
+def settings(tmp_path_factory: pytest.TempPathFactory, parsed_project: Path) -> Iterator[Settings]:
+    home = with_parsed_project(tmp_path_factory.mktemp("evaluation"), parsed_project)
+    with built_world(home, customers=700, days=300, last_date=LAST) as made:
         yield made
 
 

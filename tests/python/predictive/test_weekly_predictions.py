@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date, timedelta
+from pathlib import Path
 
 import pandas as pd
 import pytest
 from built_world import built_world
 from clickhouse_connect.driver.client import Client
+from own_warehouse import with_parsed_project
 
 from orchestration.errors import TierhouseError
 from orchestration.predictions import Forecasted, Recommended, choose_day, forecast_sales, recommend_products
@@ -23,8 +25,9 @@ BEFORE = date(2025, 1, 1)
 
 
 @pytest.fixture(scope="module")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    with built_world(tmp_path_factory.mktemp("predictions"), customers=1000, days=130, last_date=LAST) as made:
+def settings(tmp_path_factory: pytest.TempPathFactory, parsed_project: Path) -> Iterator[Settings]:
+    home = with_parsed_project(tmp_path_factory.mktemp("predictions"), parsed_project)
+    with built_world(home, customers=1000, days=130, last_date=LAST) as made:
         yield made
 
 
