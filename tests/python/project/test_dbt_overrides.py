@@ -38,7 +38,7 @@ class Project:
 
     def __init__(self, folder: Path, settings: Settings):
         self.folder, self.client = folder, connect(settings)
-        (folder / "models").mkdir()
+        (folder / "models").mkdir(exist_ok=True)
         (folder / "dbt_project.yml").write_text(PROJECT)
 
     def build(self, model: str) -> str:
@@ -61,14 +61,20 @@ class Project:
         return sorted(row[0] for row in found.result_rows)
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One for all tests: dbt parses the macros once."""
+    return tmp_path_factory.mktemp("overridden")
+
+
 @pytest.fixture
-def project(own_warehouse: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+def project(own_warehouse: Settings, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     settings = replace(own_warehouse, prefix=PREFIX)
     for name, value in dbt_environment(settings).items():
         monkeypatch.setenv(name, value)
     # dbt makes the database once per process.
     connect(settings).command(f"DROP TABLE IF EXISTS {PREFIX}.one")
-    return Project(tmp_path, settings)
+    return Project(folder, settings)
 
 
 def test_only_the_days_of_the_query_are_replaced(project: Project) -> None:
