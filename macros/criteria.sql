@@ -103,11 +103,16 @@ Enum8('decide' = 0, 'follow' = 1, 'protect' = 2, 'lowest' = 3, 'freeze' = 4)
 {# The measures that gates look at, as an array of (name, value); an unknown one is null. #}
 {% macro gate_measures(overdue_days_max, overdue_amount, complaint_count_90d, has_risk_flag) -%}
     [
-        ('overdue_days_max', toFloat64({{ overdue_days_max }})),
-        ('overdue_amount', toFloat64({{ overdue_amount }})),
-        ('complaint_count_90d', toFloat64({{ complaint_count_90d }})),
-        ('has_risk_flag', toFloat64({{ has_risk_flag }}))
+        ('overdue_days_max', {{ gate_measure(overdue_days_max) }}),
+        ('overdue_amount', {{ gate_measure(overdue_amount) }}),
+        ('complaint_count_90d', {{ gate_measure(complaint_count_90d) }}),
+        ('has_risk_flag', {{ gate_measure(has_risk_flag) }})
     ]
+{%- endmacro %}
+
+{# A measure as gates compare it. #}
+{% macro gate_measure(column) -%}
+    toFloat64({{ column }})
 {%- endmacro %}
 
 {# True while a gate is closed; nothing is not more than any threshold, and unknown closes none. #}

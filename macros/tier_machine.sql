@@ -130,130 +130,19 @@ confirm_down_decisions,maximum_steps_down,minimum_dwell_days,grace_days_after_up
    tier_input_names(), with is_new, is_downgrade_day, the state after the day, the tier before it, decision and reason.
    `start` names a relation with customer_id, policy and the state after the stored day before all days of `relation`, which is
    `start_date`; without it the history begins with the first day. (What a left join does not find must be 0, not null:
-   join_use_nulls = 0.) `days`: a relation with policy, as_of_date and downgrade_weekdays of all days, which spares reading
-   `relation` twice. `with_decisions`: decision and reason_code too. #}
-{% macro replayed_states(relation, start=none, start_date=none, days=none, with_decisions=true) -%}
+   join_use_nulls = 0.) lowest_rank and the columns of the policy are the same for all customers of one policy and day. `days`: a
+   relation with policy, as_of_date and those columns, of all days, which spares reading `relation` twice. #}
+{% macro replayed_states(relation, start=none, start_date=none, days=none) -%}
     {%- set names = tier_input_names().replace('\n', '').split(',') -%}
-    {%- set state_names = ['earned_rank', 'earned_since_date', 'upgraded_on', 'up_count', 'up_rank', 'down_count', 'down_rank',
-        'tier_rank', 'tier_since_date'] -%}
-    {%- set fold_inputs = {'is_new': 'x.' ~ (names | length + 2), 'is_downgrade_day': 'x.' ~ (names | length + 1)} -%}
     {%- set row_inputs = {'is_new': 'is_new', 'is_downgrade_day': 'is_downgrade_day'} -%}
-    {%- for name in names -%}
-        {%- do fold_inputs.update({name: 'x.' ~ loop.index}) -%}
-        {%- do row_inputs.update({name: name}) -%}
-    {%- endfor -%}
-    {%- set fold_state, before, after = {}, {}, {} -%}
-    {%- for name in state_names -%}
-        {%- do fold_state.update({name: 'a.1.' ~ loop.index}) -%}
+    {%- for name in names %}{% do row_inputs.update({name: name}) %}{% endfor -%}
+    {%- set before, after = {}, {} -%}
+    {%- for name in tier_state_names().split(',') -%}
         {%- do before.update({name: 'state_before.' ~ loop.index}) -%}
         {%- do after.update({name: name}) -%}
     {%- endfor -%}
-    {#- The inputs, and what follows from the days, as three numbers of 64 bits: gathered into histories faster than 17 columns.
-        Each name with its type and its lowest bit; the day is in the highest bits of the first number, which is what sorts. -#}
-    {%- set layout = [
-        [
-            ('standing', standing_type(), 0),
-            ('treatment', treatment_type(), 4),
-            ('override_rank', 'UInt8', 8), ('cap_rank', 'UInt8', 16), ('lenient_rank', 'UInt8', 24), ('strict_rank', 'UInt8', 32),
-            ('candidate_rank', 'UInt8', 40), ('as_of_date', 'Date', 48),
-        ],
-        [
-            ('lowest_rank', 'UInt8', 0), ('confirm_up_decisions', 'UInt8', 8), ('confirm_down_decisions', 'UInt8', 16),
-            ('maximum_steps_down', 'UInt8', 24), ('downgrade_weekdays', 'UInt8', 32), ('is_downgrade_day', 'UInt8', 40),
-            ('minimum_dwell_days', 'UInt16', 48),
-        ],
-        [('grace_days_after_upgrade', 'UInt16', 0), ('previous_date', 'Date', 16)],
-    ] -%}
-    {%- set packed, unpacked = [], {} -%}
-    {%- for parts in layout -%}
-        {%- set number, terms = loop.index, [] -%}
-        {%- for name, type, bit in parts -%}
-            {%- set width = 'UInt16' if type in ('Date', 'UInt16') else 'UInt8' -%}
-            {%- set value = 'cast(' ~ name ~ ' as ' ~ type ~ ')' -%}
-            {%- set value = 'toUInt8(' ~ value ~ ')' if type.startswith('Enum8') else value -%}
-            {%- do terms.append('bitShiftLeft(toUInt64(' ~ value ~ '), ' ~ bit ~ ')') -%}
-            {%- set bits = 'bitShiftRight(packed.' ~ number ~ ', ' ~ bit ~ ')' -%}
-            {%- set bits = 'bitAnd(' ~ bits ~ ', 15)' if type.startswith('Enum8') else bits -%}
-            {%- do unpacked.update({name: 'cast(to' ~ width ~ '(' ~ bits ~ ') as ' ~ type ~ ')'}) -%}
-        {%- endfor -%}
-        {%- do packed.append('groupArray(' ~ terms | join(' + ') ~ ')') -%}
-    {%- endfor -%}
-    {%- set first_date = start_date or 'toDate(0)' -%}
-    {%- set before_all = 'start_state' if start else none -%}
-    {%- set nothing = 'tuple(toUInt8(0), toDate(0), toDate(0), toUInt8(0), toUInt8(0), toUInt8(0), toUInt8(0), toUInt8(0), toDate(0))' -%}
     (
-        with replay_days as (
-            select
-                policy,
-                as_of_date,
-                previous_date,
-                {{ is_downgrade_day('downgrade_weekdays', 'previous_date', 'as_of_date') }} as is_downgrade_day
-            from (
-                select
-                    policy,
-                    as_of_date,
-                    any(downgrade_weekdays) as downgrade_weekdays,
-                    greatest(
-                        max(as_of_date) over (order by as_of_date range between unbounded preceding and 1 preceding), {{ first_date }}
-                    ) as previous_date
-                from {{ days or relation }}
-                group by policy, as_of_date
-            )
-        ),
-
-        replay_days_of_customers as (
-            select
-                policy,
-                customer_id,
-                -- The day is in the highest bits of the first number.
-                arraySort(
-                    packed -> packed.1,
-                    arrayZip({{ packed | join(', ') }})
-                ) as stored
-            from {{ relation }} as relation
-            inner join replay_days using (policy, as_of_date)
-            group by policy, customer_id
-            -- Else the aggregation hands out hundreds of small blocks, and the fold costs four times as much.
-            settings group_by_two_level_threshold = 0, group_by_two_level_threshold_bytes = 0
-        ),
-
-        replay_histories as (
-            select
-                policy,
-                customer_id,
-                {% if start -%}
-                tuple({% for name in state_names %}start_states.{{ name }}{{ ', ' if not loop.last }}{% endfor %}) as start_state,
-                {% endif -%}
-                arrayMap(
-                    (packed, earlier) -> ({% for name in names %}{{ unpacked[name] }}, {% endfor %}
-                        {{ unpacked.is_downgrade_day }}, toUInt8({{ unpacked.previous_date }} != earlier)),
-                    -- The first day of a customer is new, whatever day was stored before it, unless there is a state to start from.
-                    stored, arrayPushFront(
-                        arrayPopBack(arrayMap(packed -> {{ unpacked.as_of_date }}, stored)),
-                        {{ "if(start_states.earned_rank > 0, " ~ first_date ~ ", toDate('2149-06-06'))" if start else "toDate('2149-06-06')" }}
-                    )
-                ) as days,
-                -- Every step copies the states so far, so a long history is folded in pieces of four weeks.
-                arrayFold(
-                    (whole, piece) -> (
-                        (
-                            arrayFold(
-                                (a, x) -> ({{ tier_transition(fold_state, fold_inputs) }} as next, arrayPushBack(a.2, next)),
-                                piece, (whole.1, arrayResize([{{ nothing }}], 0))
-                            ) as folded
-                        ).1,
-                        arrayConcat(whole.2, folded.2)
-                    ),
-                    arrayMap(start -> arraySlice(days, start + 1, 28), range(0, length(days), 28)),
-                    ({{ before_all or nothing }}, arrayResize([{{ nothing }}], 0))
-                ).2 as states
-            from replay_days_of_customers
-            {% if start -%}
-            left join {{ start }} as start_states using (policy, customer_id)
-            {% endif -%}
-        ),
-
-        replayed as (
+        with replayed as (
             select
                 policy,
                 customer_id,
@@ -262,23 +151,184 @@ confirm_down_decisions,maximum_steps_down,minimum_dwell_days,grace_days_after_up
                 {% endfor -%}
                 x.{{ names | length + 1 }} as is_downgrade_day,
                 x.{{ names | length + 2 }} as is_new,
-                {% for name in state_names -%}
+                {% for name in tier_state_names().split(',') -%}
                 state_after.{{ loop.index }} as {{ name }},
                 {% endfor -%}
                 state_before,
                 state_before.8 as previous_rank
-            from replay_histories
+            from {{ replay_histories(relation, start, start_date, days) }}
             array join
-                days as x, states as state_after, arrayPushFront(arrayPopBack(states), {{ before_all or nothing }}) as state_before
+                days as x, states as state_after, arrayPushFront(arrayPopBack(states), start_state) as state_before
         )
 
         select
             * except (state_before, previous_rank),
-            if(is_new = 1, 0, previous_rank) as previous_rank
-            {%- if with_decisions %},
+            if(is_new = 1, 0, previous_rank) as previous_rank,
             {{ tier_decision(before, row_inputs, after) }} as decision,
             {{ tier_reason(before, row_inputs, after) }} as reason_code
-            {%- endif %}
         from replayed
+    )
+{%- endmacro %}
+
+{# The tiers of whole histories, as stability_totals reads them: one row per policy, as `variant`, and customer. Arguments as for
+   replayed_states, whose tiers these are; nothing else is kept of the states, and the days stay in arrays. #}
+{% macro replayed_tiers(relation, start=none, start_date=none, days=none) -%}
+    {%- set names = tier_input_names().replace('\n', '').split(',') -%}
+    {%- set day, candidate = 'x.' ~ (names.index('as_of_date') + 1), 'x.' ~ (names.index('candidate_rank') + 1) -%}
+    (
+        select
+            policy as variant,
+            customer_id,
+            arrayMap((x, tier_rank) -> {{ packed_day(day, 'tier_rank', candidate) }}, days, states) as days
+        from {{ replay_histories(relation, start, start_date, days, tiers_only=true) }}
+    )
+{%- endmacro %}
+
+{# Names of the parts of a state. #}
+{% macro tier_state_names() -%}
+earned_rank,earned_since_date,upgraded_on,up_count,up_rank,down_count,down_rank,tier_rank,tier_since_date
+{%- endmacro %}
+
+{# One row per policy and customer of `relation`: `days`, the inputs of each day in the order of tier_input_names(), then
+   is_downgrade_day and is_new, oldest first; `start_state`; and `states`, the state after each day, with `tiers_only` only the rank
+   of its tier. Other arguments as for replayed_states. #}
+{% macro replay_histories(relation, start=none, start_date=none, days=none, tiers_only=false) -%}
+    {%- set names = tier_input_names().replace('\n', '').split(',') -%}
+    {%- set state_names = tier_state_names().split(',') -%}
+    {%- set fold_inputs = {'is_new': 'x.' ~ (names | length + 2), 'is_downgrade_day': 'x.' ~ (names | length + 1)} -%}
+    {%- for name in names -%}
+        {%- do fold_inputs.update({name: 'x.' ~ loop.index}) -%}
+    {%- endfor -%}
+    {%- set fold_state = {} -%}
+    {%- for name in state_names -%}
+        {%- do fold_state.update({name: 'a.1.' ~ loop.index}) -%}
+    {%- endfor -%}
+    {#- What the machine is told, as three numbers of 64 bits: the first differs by customer, the others are the rules of the day, of
+        which there are few, so that only the first is gathered into histories. Each name with its type and its lowest bit; the day
+        is in the highest bits of the first number, which is what sorts. -#}
+    {%- set layout = [
+        ('packed', [
+            ('standing', standing_type(), 0), ('treatment', treatment_type(), 4),
+            ('override_rank', 'UInt8', 8), ('cap_rank', 'UInt8', 16), ('lenient_rank', 'UInt8', 24), ('strict_rank', 'UInt8', 32),
+            ('candidate_rank', 'UInt8', 40), ('as_of_date', 'Date', 48),
+        ]),
+        ('rules', [
+            ('lowest_rank', 'UInt8', 0), ('confirm_up_decisions', 'UInt8', 8), ('confirm_down_decisions', 'UInt8', 16),
+            ('maximum_steps_down', 'UInt8', 24), ('downgrade_weekdays', 'UInt8', 32), ('is_downgrade_day', 'UInt8', 40),
+            ('minimum_dwell_days', 'UInt16', 48),
+        ]),
+        ('more_rules', [('grace_days_after_upgrade', 'UInt16', 0), ('previous_date', 'Date', 16)]),
+    ] -%}
+    {%- set packed, unpacked = {}, {} -%}
+    {%- for number, parts in layout -%}
+        {%- set terms = [] -%}
+        {%- for name, type, bit in parts -%}
+            {%- set width = 'UInt16' if type in ('Date', 'UInt16') else 'UInt8' -%}
+            {%- set value = 'cast(' ~ name ~ ' as ' ~ type ~ ')' -%}
+            {%- set value = 'toUInt8(' ~ value ~ ')' if type.startswith('Enum8') else value -%}
+            {%- do terms.append('bitShiftLeft(toUInt64(' ~ value ~ '), ' ~ bit ~ ')') -%}
+            {%- set bits = 'bitShiftRight(' ~ number ~ ', ' ~ bit ~ ')' -%}
+            {%- set bits = 'bitAnd(' ~ bits ~ ', 15)' if type.startswith('Enum8') else bits -%}
+            {%- do unpacked.update({name: 'cast(to' ~ width ~ '(' ~ bits ~ ') as ' ~ type ~ ')'}) -%}
+        {%- endfor -%}
+        {%- do packed.update({number: terms | join(' + ')}) -%}
+    {%- endfor -%}
+    {%- set rule_names = (names | reject('in', layout[0][1] | map('first') | list)) | list -%}
+    {%- set first_date = start_date or 'toDate(0)' -%}
+    (
+        with (
+            select (
+                groupArray(bitShiftLeft(toUInt64(policy_number), 16) + toUInt16(as_of_date)),
+                groupArray({{ packed.rules }}),
+                groupArray({{ packed.more_rules }}),
+                arraySort(groupUniqArray(policy))
+            )
+            from (
+                select
+                    *,
+                    dense_rank() over (order by policy) as policy_number,
+                    greatest(
+                        max(as_of_date) over (order by as_of_date range between unbounded preceding and 1 preceding), {{ first_date }}
+                    ) as previous_date,
+                    {{ is_downgrade_day('downgrade_weekdays', 'previous_date', 'as_of_date') }} as is_downgrade_day
+                from (
+                    select cast(policy as String) as policy, as_of_date{% for name in rule_names %}, any({{ name }}) as {{ name }}{% endfor %}
+                    from {{ days or relation }}
+                    group by policy, as_of_date
+                )
+            )
+        ) as rules_of_days,
+
+        replay_days_of_customers as (
+            select policy, customer_id, arraySort(groupArray({{ packed.packed }})) as stored
+            from {{ relation }} as relation
+            group by policy, customer_id
+            -- Else the aggregation hands out hundreds of small blocks, and the fold costs four times as much.
+            settings group_by_two_level_threshold = 0, group_by_two_level_threshold_bytes = 0
+        ),
+
+        replay_days_with_rules as (
+            select
+                *,
+                arrayMap(packed -> {{ unpacked.as_of_date }}, stored) as dates,
+                arrayMap(
+                    day -> bitShiftLeft(toUInt64(indexOf(rules_of_days.4, cast(policy as String))), 16) + toUInt16(day), dates
+                ) as days_of_policy,
+                arrayMap(day -> transform(day, rules_of_days.1, rules_of_days.2, toUInt64(0)), days_of_policy) as stored_rules,
+                arrayMap(day -> transform(day, rules_of_days.1, rules_of_days.3, toUInt64(0)), days_of_policy) as stored_more_rules
+            from replay_days_of_customers
+        ),
+
+        replay_days_in_order as (
+            select
+                policy,
+                customer_id,
+                {% if start -%}
+                tuple({% for name in state_names %}start_states.{{ name }}{{ ', ' if not loop.last }}{% endfor %}) as start_state,
+                {%- else -%}
+                tuple(toUInt8(0), toDate(0), toDate(0), toUInt8(0), toUInt8(0), toUInt8(0), toUInt8(0), toUInt8(0), toDate(0)) as start_state,
+                {%- endif %}
+                arrayMap(
+                    (packed, rules, more_rules, earlier) -> ({% for name in names %}{{ unpacked[name] }}, {% endfor %}
+                        {{ unpacked.is_downgrade_day }}, toUInt8({{ unpacked.previous_date }} != earlier)),
+                    -- The first day of a customer is new, whatever day was stored before it, unless there is a state to start from.
+                    stored, stored_rules, stored_more_rules, arrayPushFront(
+                        arrayPopBack(dates),
+                        {{ "if(start_states.earned_rank > 0, " ~ first_date ~ ", toDate('2149-06-06'))" if start else "toDate('2149-06-06')" }}
+                    )
+                ) as days
+            from replay_days_with_rules
+            {% if start -%}
+            left join {{ start }} as start_states using (policy, customer_id)
+            {% endif -%}
+        )
+
+        select
+            policy,
+            customer_id,
+            start_state,
+            days,
+            {% if tiers_only -%}
+            arrayFold(
+                (a, x) -> ({{ tier_transition(fold_state, fold_inputs) }} as next, arrayPushBack(a.2, next.8)),
+                days, (start_state, emptyArrayUInt8())
+            ).2 as states
+            {%- else -%}
+            -- Every step copies the states so far, so a long history is folded in pieces of four weeks.
+            arrayFold(
+                (whole, piece) -> (
+                    (
+                        arrayFold(
+                            (a, x) -> ({{ tier_transition(fold_state, fold_inputs) }} as next, arrayPushBack(a.2, next)),
+                            piece, (whole.1, arrayResize([start_state], 0))
+                        ) as folded
+                    ).1,
+                    arrayConcat(whole.2, folded.2)
+                ),
+                arrayMap(start -> arraySlice(days, start + 1, 28), range(0, length(days), 28)),
+                (start_state, arrayResize([start_state], 0))
+            ).2 as states
+            {%- endif %}
+        from replay_days_in_order
     )
 {%- endmacro %}

@@ -1,29 +1,44 @@
 {# How still the tiers of a history hold. Definitions are in docs/state_machine.md. Nothing here needs dbt.
 
-   `history` names a relation with variant, customer_id, as_of_date, tier_rank and candidate_rank, one row per customer and stored
-   day, at most one day a week; it is read once. Gives one row per variant. #}
-{% macro tier_stability(history) -%}
-    {{ stability_measures(stability_totals(history)) }}
+   `histories` names a relation with variant, customer_id and days, an array of packed_day of the stored days, oldest first, at most
+   one a week; it is read once. Gives one row per variant. #}
+{% macro tier_stability(histories) -%}
+    {{ stability_measures(stability_totals(histories)) }}
 {%- endmacro %}
 
-{# The sums of a history, one row per variant. Those of parts of the customers add up to those of all, when the first and the last
+{# A day with its tiers in one number, its date in the highest bits: gathered and sorted several times as fast as tuples. #}
+{% macro packed_day(as_of_date, tier_rank, candidate_rank) -%}
+    bitShiftLeft(toUInt32(toUInt16({{ as_of_date }})), 16) + bitShiftLeft(toUInt32(toUInt8({{ tier_rank }})), 8) + toUInt8({{ candidate_rank }})
+{%- endmacro %}
+
+{# The rank of the tier in a packed_day. #}
+{% macro tier_of_day(day) -%}
+    toUInt8(bitShiftRight({{ day }}, 8))
+{%- endmacro %}
+
+{# Rows of variant, customer_id, as_of_date, tier_rank and candidate_rank, one per customer and stored day, put together. #}
+{% macro stability_histories(rows) -%}
+    (
+        select variant, customer_id, arraySort(groupArray({{ packed_day('as_of_date', 'tier_rank', 'candidate_rank') }})) as days
+        from {{ rows }}
+        group by variant, customer_id
+        settings group_by_two_level_threshold = 0, group_by_two_level_threshold_bytes = 0
+    )
+{%- endmacro %}
+
+{# The sums of histories, one row per variant. Those of parts of the customers add up to those of all, when the first and the last
    date are the same for all parts. With `with_last_tiers` also each customer's tier on the last date, as last_customer_ids and
    last_tier_ranks. #}
-{% macro stability_totals(history, first_date=none, last_date=none, with_last_tiers=false) -%}
+{% macro stability_totals(histories, first_date=none, last_date=none, with_last_tiers=false) -%}
     (
         with stability_customers as (
             select
                 variant,
                 customer_id,
-                -- One number per day, its date in the highest bits: gathered and sorted several times as fast as tuples.
-                arraySort(groupArray(
-                    bitShiftLeft(toUInt32(toUInt16(as_of_date)), 16) + bitShiftLeft(toUInt32(toUInt8(tier_rank)), 8) + toUInt8(candidate_rank)
-                )) as days,
+                days,
                 arrayMap(day -> toDate(toUInt16(bitShiftRight(day, 16))), days) as dates,
-                arrayMap(day -> toUInt8(bitShiftRight(day, 8)), days) as ranks
-            from {{ history }}
-            group by variant, customer_id
-            settings group_by_two_level_threshold = 0, group_by_two_level_threshold_bytes = 0
+                arrayMap(day -> {{ tier_of_day('day') }}, days) as ranks
+            from {{ histories }}
         ),
 
         stability_changes as (
@@ -62,7 +77,7 @@
             sum(arrayCount(i -> ranks[i] < ranks[i - 1], changes)) as upgrade_count,
             sum(length(judged_changes)) as judged_change_count,
             sum(reversed_count) as reversed_change_count,
-            sum(arrayCount(day -> toUInt8(bitShiftRight(day, 8)) = toUInt8(day), days)) as agreement_count,
+            sum(arrayCount(day -> {{ tier_of_day('day') }} = toUInt8(day), days)) as agreement_count,
             sum(length(days)) as day_count,
             sumMap(completed_dwell_days, arrayWithConstant(length(completed_dwell_days), toUInt64(1))) as completed_dwells,
             sumMapIf([ranks[1]], [toUInt64(1)], dates[1] = stability_changes.first_date) as first_counts,

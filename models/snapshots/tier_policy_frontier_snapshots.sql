@@ -125,8 +125,18 @@ grid as (
     inner join variants on decided_days.criteria_band = variants.criteria_band
 ),
 
-history as (
-    select policy as variant, customer_id, as_of_date, tier_rank, candidate_rank from {{ replayed_states('grid') }}
+-- Rules are the same for all customers of a variant and day.
+grid_days as (
+    select
+        variants.variant as policy,
+        ladders.*,
+        variants.* except (variant, criteria_band)
+    from (
+        select as_of_date, any(lowest_rank) as lowest_rank, any(downgrade_weekdays) as downgrade_weekdays
+        from decided_days
+        group by as_of_date
+    ) as ladders
+    cross join variants
 ),
 
 measured_variants as (
@@ -137,7 +147,7 @@ measured_variants as (
         variants.confirm_down_decisions as confirm_down_decisions,
         variants.minimum_dwell_days as minimum_dwell_days,
         variants.grace_days_after_upgrade as grace_days_after_upgrade
-    from {{ tier_stability('history') }} as stability
+    from {{ tier_stability(replayed_tiers('grid', days='grid_days')) }} as stability
     inner join variants on stability.variant = variants.variant
 )
 

@@ -37,4 +37,4 @@ select
     toUInt8(stability.variant in (select policy from {{ ref('scoring_configuration') }})) as is_in_force,
     (select count() from weeks) as week_count,
     stability.* except (variant)
-from {{ tier_stability('history') }} as stability
+from {{ tier_stability(stability_histories('history')) }} as stability

@@ -89,7 +89,7 @@ def inputs(
     region = "region_code" if row["percentile_scope"] == "region" else "''"
     # Customers are compared with all others, so that a part of them is taken after that.
     early, late = ("true", part.holds()) if compares else (part.holds(), "true")
-    steps = ["base AS (" + _base(settings, days, early, needs_components, not reuse.caps) + ")"]
+    steps = ["base AS (" + _base(settings, days, early, needs_components) + ")"]
     source = "base"
     if needs_score:
         steps += _score_steps(rules, needs_components)
@@ -117,7 +117,7 @@ def inputs(
     return f"WITH {', '.join(steps)} {_machine_inputs(settings, variant, days, with_scores)}"
 
 
-def _base(settings: Settings, days: Sequence[date], where: str, with_potential: bool, with_gates: bool) -> str:
+def _base(settings: Settings, days: Sequence[date], where: str, with_potential: bool) -> str:
     """Stored measures of the days; the mart of features is read for what the mart of tiers does not have."""
     marts, chosen = settings.database("marts"), days_list(days)
     history = (
@@ -129,10 +129,9 @@ def _base(settings: Settings, days: Sequence[date], where: str, with_potential: 
         "cap_rank AS stored_cap_rank, override_rank AS stored_override_rank "
         f"FROM {marts}.customer_tier_history WHERE as_of_date IN ({chosen}) AND {where}"
     )
-    columns = [*_POTENTIAL_COLUMNS, "potential_version"] if with_potential else []
-    columns += _GATE_MEASURES if with_gates else ()
-    if not columns:
+    if not with_potential:
         return history
+    columns = [*_POTENTIAL_COLUMNS, "potential_version"]
     return (
         f"SELECT tiers.*, {', '.join(f'features.{column} AS {column}' for column in columns)} FROM ({history}) AS tiers "
         f"INNER JOIN (SELECT as_of_date, customer_id, {', '.join(columns)} FROM {marts}.customer_features "
@@ -209,17 +208,12 @@ def _criteria(rules: Rules, where: str, with_scores: bool) -> str:
         three = [names.get(name, "") for name in ("frequency", "order_value", "lifetime_value")]
         rank = names["score_tier"] if by_score else render("kth_best", *three, int(row["required_criteria"]))
         columns.append(f"toUInt8({rank}) AS {kind}_rank")
-    return f"SELECT *, {', '.join(columns)}, toUInt8({len(steps)}) AS lowest_rank FROM ranked WHERE {where}"
+    return f"SELECT *, {', '.join(columns)} FROM ranked WHERE {where}"
 
 
 def _machine_inputs(settings: Settings, variant: Variant, days: Sequence[date], with_scores: bool) -> str:
     rules, reuse = variant.rules, variant.reuse
-    types = column_types("tier_policy")
-    policy = {
-        name: f"to{types[name]}({value})" if types[name].startswith("UInt") else literal(value)
-        for name, value in rules.policy_row.items()
-        if name in types
-    }
+    policy = _policy(rules)
     standing = render(
         "standing",
         "customer_status",
@@ -227,11 +221,15 @@ def _machine_inputs(settings: Settings, variant: Variant, days: Sequence[date], 
         "dateDiff('day', first_order_date, as_of_date)",
         policy,
     )
-    cap = "stored_cap_rank" if reuse.caps else _cap_rank(rules)
-    override, join = "stored_override_rank", ""
+    cap, override, joins = "stored_cap_rank", "stored_override_rank", ""
+    if not rules.gates:
+        cap = "1"
+    elif not reuse.caps:
+        cap = "greatest(caps.cap_rank, 1)"
+        joins += f" LEFT JOIN {_caps(settings, rules, days)} AS caps USING (as_of_date, customer_id)"
     if not reuse.overrides:
         override = "override_rank"
-        join = f"LEFT JOIN {_overrides(settings, rules, days)} AS overrides USING (as_of_date, customer_id)"
+        joins += f" LEFT JOIN {_overrides(settings, rules, days)} AS overrides USING (as_of_date, customer_id)"
     scores = (
         ", score AS total_score, r_score, f_score, m_score, p_score, score_rank, score_top_share, "
         "lifetime_value_top_share, lifetime_value, candidate_frequency_rank AS frequency_rank, "
@@ -240,42 +238,50 @@ def _machine_inputs(settings: Settings, variant: Variant, days: Sequence[date], 
         if with_scores
         else ""
     )
-    fixed = ", ".join(
-        f"{policy[name]} AS {name}"
-        for name in (
-            "confirm_up_decisions",
-            "confirm_down_decisions",
-            "maximum_steps_down",
-            "minimum_dwell_days",
-            "grace_days_after_upgrade",
-        )
-    )
     return (
         f"SELECT {literal(variant.name)} AS policy, customer_id, as_of_date, candidate_rank, strict_rank, lenient_rank, "
         f"{standing} AS standing, {render('treatment', 'standing', policy)} AS treatment, "
-        f"toUInt8({cap}) AS cap_rank, toUInt8({override}) AS override_rank, lowest_rank, {fixed}, "
-        f"{_weekdays(rules)} AS downgrade_weekdays{scores} FROM criteria {join}"
+        f"toUInt8({cap}) AS cap_rank, toUInt8({override}) AS override_rank, {_fixed(rules)}{scores} FROM criteria{joins}"
     )
 
 
-def _weekdays(rules: Rules) -> str:
-    return render("weekday_mask", literal(rules.policy_row["downgrade_weekdays"]))
+def _policy(rules: Rules) -> dict[str, str]:
+    """Columns of the policy as typed literals."""
+    types = column_types("tier_policy")
+    return {
+        name: f"to{types[name]}({value})" if types[name].startswith("UInt") else literal(value)
+        for name, value in rules.policy_row.items()
+        if name in types
+    }
 
 
-def _cap_rank(rules: Rules) -> str:
-    """As closed_gates and customer_tier_inputs: the lowest tier of the gates that are closed, 1 without one."""
+def _fixed(rules: Rules) -> str:
+    """Of the machine's inputs those that are the same for every customer, as columns."""
+    policy = _policy(rules)
+    names = (
+        "confirm_up_decisions",
+        "confirm_down_decisions",
+        "maximum_steps_down",
+        "minimum_dwell_days",
+        "grace_days_after_upgrade",
+    )
+    columns = [f"toUInt8({len(rules.standards)}) AS lowest_rank", *(f"{policy[name]} AS {name}" for name in names)]
+    weekdays = render("weekday_mask", literal(rules.policy_row["downgrade_weekdays"]))
+    return ", ".join([*columns, f"{weekdays} AS downgrade_weekdays"])
+
+
+def _caps(settings: Settings, rules: Rules, days: Sequence[date]) -> str:
+    """As closed_gates and customer_tier_inputs: the lowest tier of the gates that are closed, where any is."""
     ranks = {row["tier"]: row["tier_rank"] for row in rules.standards}
-    gates = ", ".join(
-        f"({literal(row['measure'])}, {Decimal(row['threshold']):f}, {int(ranks[row['best_tier']])})"
-        for row in rules.gates
-    )
-    measured = render("gate_measures", *_GATE_MEASURES)
-    closed = render("gate_is_closed", "measure.2", "gate.2")
+    caps = ["1"]
+    for measure in _GATE_MEASURES:
+        for row in rules.gates:
+            if row["measure"] == measure:
+                closed = render("gate_is_closed", render("gate_measure", measure), f"{Decimal(row['threshold']):f}")
+                caps.append(f"if(ifNull({closed}, 0), {int(ranks[row['best_tier']])}, 1)")
     return (
-        f"arrayMax(arrayPushBack(arrayMap(gate -> if(arrayExists(measure -> measure.1 = gate.1 "
-        f"AND ifNull({closed}, 0), {measured}), gate.3, 1), [{gates}]), 1))"
-        if gates
-        else "1"
+        f"(SELECT as_of_date, customer_id, toUInt8(greatest({', '.join(caps)})) AS cap_rank "
+        f"FROM {settings.database('marts')}.customer_features WHERE as_of_date IN ({days_list(days)}) AND cap_rank > 1)"
     )
 
 
@@ -303,48 +309,48 @@ def replayed(
     days: Sequence[date],
     start_date: date | None,
     part: Part,
-    with_decisions: bool = True,
+    tiers_only: bool = False,
 ) -> str:
     """Relation of all states of some variants, each given with the SELECT of its inputs, from the states stored on start_date.
 
-    with_decisions: also decision and reason_code, which cost time to plan even where nobody reads them.
+    tiers_only: histories as stability_totals reads them, which cost a fraction of the states.
     """
+    states_or_tiers = "replayed_tiers" if tiers_only else "replayed_states"
     states = settings.database("marts") + ".policy_tiers"
     relation_text = "(" + " UNION ALL ".join(text for _, text in variants) + ")"
     all_days = " UNION ALL ".join(
-        f"SELECT {literal(variant.name)} AS policy, arrayJoin([{days_list(days)}]) AS as_of_date, "
-        f"{_weekdays(variant.rules)} AS downgrade_weekdays"
+        f"SELECT {literal(variant.name)} AS policy, arrayJoin([{days_list(days)}]) AS as_of_date, {_fixed(variant.rules)}"
         for variant, _ in variants
     )
     if start_date is None:
-        return render("replayed_states", relation_text, days=f"({all_days})", with_decisions=with_decisions)
+        return render(states_or_tiers, relation_text, days=f"({all_days})")
     start = " UNION ALL ".join(
         f"SELECT {literal(variant.name)} AS policy, customer_id, {_STATE} FROM {states} AS stored "
         f"WHERE stored.as_of_date = toDate('{start_date}') AND stored.policy = {literal(variant.rules.policy)} AND {part.holds()}"
         for variant, _ in variants
     )
-    return render(
-        "replayed_states", relation_text, f"({start})", f"toDate('{start_date}')", f"({all_days})", with_decisions
-    )
+    return render(states_or_tiers, relation_text, f"({start})", f"toDate('{start_date}')", f"({all_days})")
 
 
 def stored_history(settings: Settings, name: str, days: Sequence[date], part: Part) -> str:
-    """SELECT of the history as it was decided, as a variant for tier_stability."""
-    return (
+    """Relation of the history as it was decided, as a variant for stability_totals."""
+    rows = (
         f"SELECT {literal(name)} AS variant, customer_id, as_of_date, tier_rank, candidate_rank "
         f"FROM {settings.database('marts')}.customer_tier_history WHERE as_of_date IN ({days_list(days)}) AND {part.holds()}"
     )
+    return render("stability_histories", f"({rows})")
 
 
-def history(replayed_relation: str) -> str:
-    """SELECT of replayed states as variants for tier_stability."""
-    return f"SELECT policy AS variant, customer_id, as_of_date, tier_rank, candidate_rank FROM {replayed_relation}"
+def last_tiers(histories: str) -> str:
+    """SELECT of each customer's tier on the last day of its history."""
+    return f"SELECT customer_id, {render('tier_of_day', 'days[-1]')} AS tier_rank FROM {histories}"
 
 
 def totals(histories: Sequence[str], days: Sequence[date]) -> str:
-    """SELECT of the sums of histories, one row per variant, with each customer's tier on the last day."""
+    """SELECT of the sums of relations of histories, one row per variant, with each customer's tier on the last day."""
     first, last = f"toDate('{days[0]}')", f"toDate('{days[-1]}')"
-    return "SELECT * FROM " + render("stability_totals", f"({' UNION ALL '.join(histories)})", first, last, True)
+    rows = " UNION ALL ".join(f"SELECT variant, customer_id, days FROM {one}" for one in histories)
+    return "SELECT * FROM " + render("stability_totals", f"({rows})", first, last, True)
 
 
 def measures(rows: Sequence[dict[str, Any]]) -> str:

@@ -137,7 +137,7 @@ class Simulator:
         """This morning's row of every customer under the proposal: column names, and rows in the order of customer_id."""
         variant = self._variant(PROPOSED, self.proposed, [self.as_of])
         scores = queries.inputs(self._settings, variant, [self.as_of], with_scores=True)
-        states = self._replayed([variant], [self.as_of], Part(), with_decisions=True)
+        states = self._replayed([variant], [self.as_of], Part())
         tiers = "[" + ", ".join(queries.literal(tier) for tier in self.proposed.tiers) + "]"
         named = {
             "tier": "states.tier_rank",
@@ -162,7 +162,7 @@ class Simulator:
 
     def past_states(self, days: Sequence[date]) -> str:
         """Relation of the proposal's states on past days, one row per customer and day; for comparisons."""
-        return self._replayed([self._variant(PROPOSED, self.proposed, days)], days, Part(), with_decisions=True)
+        return self._replayed([self._variant(PROPOSED, self.proposed, days)], days, Part())
 
     def names(self, customer_ids: Sequence[int]) -> dict[int, tuple[str, object, str]]:
         """Name, account manager and region by customer."""
@@ -177,7 +177,8 @@ class Simulator:
 
     def _today(self, base: Base) -> Outcome:
         variant = self._variant(PROPOSED, self.proposed, [self.as_of])
-        answer = self._arrays(f"SELECT customer_id, tier_rank FROM {self._replayed([variant], [self.as_of], Part())}")
+        replayed = self._replayed([variant], [self.as_of], Part(), tiers_only=True)
+        answer = self._arrays(queries.last_tiers(replayed))
         ranks = _aligned(base, answer["customer_id"], answer["tier_rank"])
         return Outcome("today", base.ranks, ranks, base.tiers, self.proposed.tiers)
 
@@ -192,7 +193,7 @@ class Simulator:
         for number in range(parts):
             part = Part(number, parts)
             replayed = [proposed] if as_decided else [current, proposed]
-            histories = [queries.history(self._replayed(replayed, days, part))]
+            histories = [self._replayed(replayed, days, part, tiers_only=True)]
             if as_decided:
                 histories.append(queries.stored_history(self._settings, CURRENT, days, part))
             for row in self._query(queries.totals(histories, days)).named_results():
@@ -213,12 +214,10 @@ class Simulator:
                 "same days, so that like is compared with like"
             )
 
-    def _replayed(
-        self, variants: Sequence[Variant], days: Sequence[date], part: Part, with_decisions: bool = False
-    ) -> str:
+    def _replayed(self, variants: Sequence[Variant], days: Sequence[date], part: Part, tiers_only: bool = False) -> str:
         before = [day for day in self._days if day < days[0]]
         inputs = [(variant, queries.inputs(self._settings, variant, days, part)) for variant in variants]
-        return queries.replayed(self._settings, inputs, days, before[-1] if before else None, part, with_decisions)
+        return queries.replayed(self._settings, inputs, days, before[-1] if before else None, part, tiers_only)
 
     def _stored_is_current(self, days: Sequence[date]) -> bool:
         """Whether the stored history is what today's rules give on these days: no other rules, no other day between them."""

@@ -92,15 +92,20 @@ def _history(
     chance: random.Random, days: Sequence[int], customers: int, rules: dict[str, object]
 ) -> list[tuple[int, Inputs]]:
     rows = []
+    ladders = {}
+    lowest = 4
+    for day in days:
+        if chance.random() < 0.05:
+            lowest = chance.choice([2, 3, 4, 5])  # another version of the ladder
+        ladders[day] = lowest
     for customer in range(1, customers + 1):
-        lowest = 4
+        lowest = ladders[days[0]]
         rank, standing, cap, override = chance.randint(1, lowest), "active", 1, 0
         present = chance.random() < 0.8
         for day in days:
             if chance.random() < 0.05:
                 present = not present
-            if chance.random() < 0.05:
-                lowest = chance.choice([2, 3, 4, 5])  # another version of the ladder
+            lowest = ladders[day]
             if chance.random() < 0.4:
                 rank += chance.choice([-2, -1, 1, 2])
             rank = min(max(rank, 1), lowest)
