@@ -87,7 +87,8 @@ def check_rows(seeds: Seeds, as_of: date | None = None) -> None:
     for name, rows in seeds.items():
         line, earliest = min(rows, key=lambda item: item[1]["valid_from"])
         if as_of and as_of.isoformat() < earliest["valid_from"]:
-            _fail(name, line, f"the first version begins on {earliest['valid_from']}, after the as-of date {as_of}")
+            fault = f"the first version begins on {earliest['valid_from']}, after the as-of date {as_of}"
+            _fail(name, line, f"{fault}; let it begin earlier or refresh a later day")
 
 
 def read_seed(path: Path) -> list[tuple[int, Row]]:

@@ -24,17 +24,17 @@ def test_the_shipped_seeds_are_sound(seeds: Path) -> None:
 @pytest.mark.parametrize(
     ("seed", "before", "after", "fault"),
     [
-        ("score_weights", "r,0.30", "r,0.31", "line 5: weights of version 2000-01-01 sum to 1.01, must sum to 1"),
+        ("score_weights", "r,0.30", "r,0.31", "line 5: weights of version 1970-01-01 sum to 1.01, must sum to 1"),
         ("score_weights", "r,0.30", "r,-0.30", "line 2: weight of r is negative"),
         ("score_weights", "p,0.15", "q,0.15", "line 5: component is `q`"),
         ("score_weights", "r,0.30", "r,much", "line 2: weight is `much`, must be a number"),
-        ("score_weights", "2000-01-01,r", "yesterday,r", "line 2: valid_from is `yesterday`"),
-        ("potential_weights", "growth,0.35", "growth,0.30", "weights of version 2000-01-01 sum to 0.95"),
+        ("score_weights", "1970-01-01,r", "yesterday,r", "line 2: valid_from is `yesterday`"),
+        ("potential_weights", "growth,0.35", "growth,0.30", "weights of version 1970-01-01 sum to 0.95"),
         (
             "tier_standards",
             "gold,2",
             "gold,3",
-            "line 3: tier_rank of gold is 3, the ladder of 2000-01-01 needs 2 here",
+            "line 3: tier_rank of gold is 3, the ladder of 1970-01-01 needs 2 here",
         ),
         ("tier_standards", "白银,3,800", "白银,9,800", "minimum_orders_per_month of silver must be below that of gold"),
         (
@@ -62,18 +62,18 @@ def test_the_shipped_seeds_are_sound(seeds: Path) -> None:
             "standards,1,mood",
             "candidate_rule is `mood`, must be one of score, standards",
         ),
-        ("tier_policy", "score,0", "score,1", "version 2000-01-01 has 2 policies in force, must have 1"),
+        ("tier_policy", "score,0", "score,1", "version 1970-01-01 has 2 policies in force, must have 1"),
         ("tier_policy", "base,", "city,", "percentile_scope is `city`, must be one of base, region"),
         ("tier_policy", ",protect,", ",hide,", "new_customer_treatment is `hide`, must be one of"),
         ("tier_policy", "56,56,1,", "56,56,8,", "downgrade_weekdays is `8`, must be days like 1 or 1,4 (1 = Monday)"),
         ("tier_policy", "base,0.10,", "base,1.10,", "criteria_band is `1.10`, must be a number from 0 to 0.99"),
-        ("tier_gates", "15,gold", "15,platinum", "best_tier `platinum` is not a tier of the standards of 2000-01-01"),
+        ("tier_gates", "15,gold", "15,platinum", "best_tier `platinum` is not a tier of the standards of 1970-01-01"),
         ("tier_gates", "overdue_days_max,15", "mood,15", "measure is `mood`, must be one of"),
         ("tier_benefits", "diamond,0.03", "diamond,3", "discount_rate is `3`, must be a share from 0 to below 1"),
-        ("tier_benefits", "bronze,0.00", "gold,0.00", "second row for 2000-01-01 gold"),
+        ("tier_benefits", "bronze,0.00", "gold,0.00", "second row for 1970-01-01 gold"),
         ("churn_actions", "gold,low", "gold,none", "churn_risk is `none`, must be one of high, lapsed, low, medium"),
-        ("churn_actions", "gold,low", "gold,high", "second row for 2000-01-01 gold high"),
-        ("churn_actions", "2000-01-01,gold,low", "2001-01-01,gold,low", "version 2000-01-01 has no row for gold low"),
+        ("churn_actions", "gold,low", "gold,high", "second row for 1970-01-01 gold high"),
+        ("churn_actions", "1970-01-01,gold,low", "2001-01-01,gold,low", "version 1970-01-01 has no row for gold low"),
         ("churn_actions", "维持日常服务", "", "diamond low has no action in one of the two languages"),
         ("scoring_models", "midrank,midrank", "midrank,zscore", "normalisation is `zscore`"),
     ],
@@ -96,13 +96,17 @@ def test_two_policies_of_one_day_are_refused(seeds: Path) -> None:
         path.read_text(encoding="utf-8") + path.read_text(encoding="utf-8").splitlines()[-1] + "\n", encoding="utf-8"
     )
 
-    with pytest.raises(TierhouseError, match="second row for 2000-01-01"):
+    with pytest.raises(TierhouseError, match="second row for 1970-01-01"):
         check_seeds(seeds)
 
 
 def test_a_day_before_the_first_version_is_refused(seeds: Path) -> None:
-    with pytest.raises(TierhouseError, match="begins on 2000-01-01, after the as-of date 1999-12-31"):
-        check_seeds(seeds, date(1999, 12, 31))
+    with pytest.raises(TierhouseError, match="begins on 1970-01-01, after the as-of date 1969-12-31; let it begin"):
+        check_seeds(seeds, date(1969, 12, 31))
+
+
+def test_the_seeds_hold_on_every_day_that_can_land(seeds: Path) -> None:
+    check_seeds(seeds, date(1970, 1, 2))
 
 
 def test_a_missing_seed_is_named(seeds: Path) -> None:

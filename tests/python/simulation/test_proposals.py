@@ -109,7 +109,7 @@ def test_a_folder_without_seeds_or_with_a_strange_file_is_refused(tmp_path: Path
 
 def test_the_version_of_the_day_counts_and_a_later_one_is_named(tmp_path: Path) -> None:
     text = (PROJECT_DIR / "seeds" / "tier_benefits.csv").read_text(encoding="utf-8")
-    later = "".join(line.replace("2000-01-01", "2026-02-01") + "\n" for line in text.splitlines()[1:])
+    later = "".join(line.replace("1970-01-01", "2026-02-01") + "\n" for line in text.splitlines()[1:])
     (tmp_path / "tier_benefits.csv").write_text(text + later.replace("gold,0.02", "gold,0.04"))
     seeds = proposed_seeds(tmp_path, ["silver.discount_rate=0.015"], DAY)
     assert later_versions(seeds, DAY) == ["tier_benefits.csv (2026-02-01)"]
