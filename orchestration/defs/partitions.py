@@ -6,10 +6,12 @@ import dagster as dg
 
 from orchestration.warehouse.settings import Settings
 
-# Earlier than any order history that a distributor still has on disk.
-FIRST_DAY = "2005-01-01"
+# The first day that landing takes; and the last one: an order may lie a day ahead, so tomorrow.
+FIRST_DAY = "1970-01-02"
+DAYS_AHEAD = 2
 
 
 def daily() -> dg.DailyPartitionsDefinition:
-    """One partition per complete business day; its key is the as-of date."""
-    return dg.DailyPartitionsDefinition(start_date=FIRST_DAY, timezone=Settings.from_environment().zone)
+    """One partition per business day that may be asked for; its key is the as-of date."""
+    zone = Settings.from_environment().zone
+    return dg.DailyPartitionsDefinition(start_date=FIRST_DAY, timezone=zone, end_offset=DAYS_AHEAD)

@@ -52,10 +52,6 @@ quarterly_review = _job(
     description="Where the standards now cut, and what would restore the quotas; a proposal, which a person publishes or not.",
 )
 
-daily_schedule = dg.build_schedule_from_partitioned_job(
-    daily_refresh, name="daily_at_five", hour_of_day=5, minute_of_hour=0
-)
-
 
 def _on_the_day_before(job: str, name: str, run: str, cron: str, why: str) -> dg.ScheduleDefinition:
     @dg.schedule(
@@ -72,6 +68,10 @@ def _on_the_day_before(job: str, name: str, run: str, cron: str, why: str) -> dg
 
     return request
 
+
+daily_schedule = _on_the_day_before(
+    "daily_refresh", "daily_at_five", "daily", "0 5 * * *", "Yesterday, the last complete business day."
+)
 
 weekly_schedule = _on_the_day_before(
     "weekly_refresh",
