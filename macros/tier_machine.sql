@@ -184,6 +184,33 @@ confirm_down_decisions,maximum_steps_down,minimum_dwell_days,grace_days_after_up
     )
 {%- endmacro %}
 
+{# One step of the machine, for a FROM clause: customer_id and tier_rank after the only day of `relation`, which has customer_id and
+   the inputs of tier_input_names(). `start` and `start_date` as for replayed_states. #}
+{% macro stepped_tiers(relation, start=none, start_date=none) -%}
+    {%- set inputs = {'is_new': 'is_new', 'is_downgrade_day': 'is_downgrade_day'} -%}
+    {%- for name in tier_input_names().replace('\n', '').split(',') %}{% do inputs.update({name: name}) %}{% endfor -%}
+    {%- set state = {} -%}
+    {%- for name in tier_state_names().split(',') %}{% do state.update({name: 'before_' ~ name}) %}{% endfor -%}
+    (
+        with stepping as (
+            select
+                relation.*,
+                {{ is_downgrade_day('downgrade_weekdays', start_date or 'toDate(0)', 'as_of_date') }} as is_downgrade_day,
+                toUInt8({{ 'start_states.earned_rank = 0' if start else '1' }}) as is_new
+                {%- for name in tier_state_names().split(',') %},
+                {% if start %}start_states.{{ name }}{% else %}to{{ 'Date' if name.endswith(('_date', '_on')) else 'UInt8' }}(0){% endif %} as before_{{ name }}
+                {%- endfor %}
+            from {{ relation }} as relation
+            {% if start -%}
+            left join {{ start }} as start_states on relation.customer_id = start_states.customer_id
+            {%- endif %}
+        )
+
+        select customer_id, ({{ tier_transition(state, inputs) }}).8 as tier_rank
+        from stepping
+    )
+{%- endmacro %}
+
 {# Names of the parts of a state. #}
 {% macro tier_state_names() -%}
 earned_rank,earned_since_date,upgraded_on,up_count,up_rank,down_count,down_rank,tier_rank,tier_since_date

@@ -316,7 +316,6 @@ def replayed(
     tiers_only: histories as stability_totals reads them, which cost a fraction of the states.
     """
     states_or_tiers = "replayed_tiers" if tiers_only else "replayed_states"
-    states = settings.database("marts") + ".policy_tiers"
     relation_text = "(" + " UNION ALL ".join(text for _, text in variants) + ")"
     all_days = " UNION ALL ".join(
         f"SELECT {literal(variant.name)} AS policy, arrayJoin([{days_list(days)}]) AS as_of_date, {_fixed(variant.rules)}"
@@ -324,12 +323,22 @@ def replayed(
     )
     if start_date is None:
         return render(states_or_tiers, relation_text, days=f"({all_days})")
-    start = " UNION ALL ".join(
-        f"SELECT {literal(variant.name)} AS policy, customer_id, {_STATE} FROM {states} AS stored "
-        f"WHERE stored.as_of_date = toDate('{start_date}') AND stored.policy = {literal(variant.rules.policy)} AND {part.holds()}"
-        for variant, _ in variants
-    )
+    start = " UNION ALL ".join(_stored_states(settings, variant, start_date, part) for variant, _ in variants)
     return render(states_or_tiers, relation_text, f"({start})", f"toDate('{start_date}')", f"({all_days})")
+
+
+def stepped(settings: Settings, variant: Variant, day: date, start_date: date | None) -> str:
+    """SELECT of customer_id and tier_rank after one day of a variant, from the states stored on start_date."""
+    start = f"({_stored_states(settings, variant, start_date, Part())})" if start_date else None
+    relation_text = f"({inputs(settings, variant, [day])})"
+    return "SELECT * FROM " + render("stepped_tiers", relation_text, start, start and f"toDate('{start_date}')")
+
+
+def _stored_states(settings: Settings, variant: Variant, day: date, part: Part) -> str:
+    return (
+        f"SELECT {literal(variant.name)} AS policy, customer_id, {_STATE} FROM {settings.database('marts')}.policy_tiers AS stored "
+        f"WHERE stored.as_of_date = toDate('{day}') AND stored.policy = {literal(variant.rules.policy)} AND {part.holds()}"
+    )
 
 
 def stored_history(settings: Settings, name: str, days: Sequence[date], part: Part) -> str:
@@ -339,11 +348,6 @@ def stored_history(settings: Settings, name: str, days: Sequence[date], part: Pa
         f"FROM {settings.database('marts')}.customer_tier_history WHERE as_of_date IN ({days_list(days)}) AND {part.holds()}"
     )
     return render("stability_histories", f"({rows})")
-
-
-def last_tiers(histories: str) -> str:
-    """SELECT of each customer's tier on the last day of its history."""
-    return f"SELECT customer_id, {render('tier_of_day', 'days[-1]')} AS tier_rank FROM {histories}"
 
 
 def totals(histories: Sequence[str], days: Sequence[date]) -> str:

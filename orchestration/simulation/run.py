@@ -177,8 +177,7 @@ class Simulator:
 
     def _today(self, base: Base) -> Outcome:
         variant = self._variant(PROPOSED, self.proposed, [self.as_of])
-        replayed = self._replayed([variant], [self.as_of], Part(), tiers_only=True)
-        answer = self._arrays(queries.last_tiers(replayed))
+        answer = self._arrays(queries.stepped(self._settings, variant, self.as_of, self._day_before(self.as_of)))
         ranks = _aligned(base, answer["customer_id"], answer["tier_rank"])
         return Outcome("today", base.ranks, ranks, base.tiers, self.proposed.tiers)
 
@@ -215,9 +214,12 @@ class Simulator:
             )
 
     def _replayed(self, variants: Sequence[Variant], days: Sequence[date], part: Part, tiers_only: bool = False) -> str:
-        before = [day for day in self._days if day < days[0]]
         inputs = [(variant, queries.inputs(self._settings, variant, days, part)) for variant in variants]
-        return queries.replayed(self._settings, inputs, days, before[-1] if before else None, part, tiers_only)
+        return queries.replayed(self._settings, inputs, days, self._day_before(days[0]), part, tiers_only)
+
+    def _day_before(self, day: date) -> date | None:
+        """The stored day before a day."""
+        return max((one for one in self._days if one < day), default=None)
 
     def _stored_is_current(self, days: Sequence[date]) -> bool:
         """Whether the stored history is what today's rules give on these days: no other rules, no other day between them."""
