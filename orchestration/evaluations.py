@@ -62,8 +62,8 @@ class Evaluated:
 def choose_day(client: Client, settings: Settings, as_of: date | None = None) -> date:
     """Last day whose knowledge counts: as asked, else the last month end that is refreshed.
 
-    Raises TierhouseError where the refreshed days end before it, a refresh was cut off, or the tables are those of an older
-    version.
+    Raises TierhouseError where the refreshed days end before it or no order was known by it, a refresh was cut off, or the tables
+    are those of an older version.
     """
     days = refreshed_days(client, settings)
     if client.command(f"EXISTS TABLE {settings.database('predictive')}.model_evaluation") != 1:
@@ -72,6 +72,8 @@ def choose_day(client: Client, settings: Settings, as_of: date | None = None) ->
         raise TierhouseError(
             f"the warehouse is refreshed up to {days[-1]}; run `tierhouse refresh --as-of {as_of}` first, or take an earlier day"
         )
+    if as_of and store.first_order_day(client, settings, as_of) is None:
+        raise TierhouseError(f"no order was known by {as_of}; evaluate a later day")
     return as_of or training_day(days[-1] + timedelta(days=1))
 
 

@@ -29,7 +29,8 @@ def tier_table(client: Client, settings: Settings, as_of: date) -> str:
     marts = settings.database("marts")
     rows = client.query(
         f"""
-        SELECT any(history.tier_label) AS label, contribution.customer_count, contribution.customer_share,
+        SELECT coalesce(nullIf(toString(any(history.tier_label)), ''), toString(contribution.tier)) AS label,
+            contribution.customer_count, contribution.customer_share,
             contribution.net_amount, contribution.net_amount_share, contribution.gross_margin_share,
             countIf(history.decision = 'upgraded'), countIf(history.decision = 'downgraded')
         FROM {marts}.tier_value_contribution AS contribution
@@ -45,7 +46,7 @@ def tier_table(client: Client, settings: Settings, as_of: date) -> str:
     table = _table("tier", "customers", "share", "net sales 90 d", "of sales", "of margin", "up", "down")
     for label, count, share, net, net_share, margin_share, up, down in rows:
         table.add_row(
-            label or "-",
+            label,
             f"{count:,}",
             _percent(share),
             f"{net:,.0f}",

@@ -133,7 +133,9 @@ def describe(table: Table, path: Path, label: str) -> Delivery:
         raise TierhouseError(f"{label} has the column {doubled[0]} more than once; name each column once")
     missing = [column.name for column in table.columns if column.required and column.name not in names]
     if missing:
-        raise TierhouseError(f"{label} lacks the required column{'s' * (len(missing) > 1)} {', '.join(missing)}")
+        raise TierhouseError(
+            f"{label} lacks the required column{'s' * (len(missing) > 1)} {', '.join(missing)}; it has {_shown(names)}"
+        )
     unknown = [name for name in names if not _in_contract(table, name)]
     warnings = (f"{label}: ignored unknown column{'s' * (len(unknown) > 1)} {', '.join(unknown)}",) if unknown else ()
     delivered = tuple(columns)
@@ -150,6 +152,12 @@ def describe(table: Table, path: Path, label: str) -> Delivery:
             )
 
     return Delivery(label, delivered, send, rows, path.stat().st_size > _LARGE_FILE, warnings)
+
+
+def _shown(names: list[str]) -> str:
+    """The header as it was read, in one short line: other separators, capitals and blanks then show themselves."""
+    text = " | ".join(" ".join(name.split()) for name in names)
+    return repr(text if len(text) <= 200 else text[:199] + "…")
 
 
 def _demand_required_tables(

@@ -90,6 +90,15 @@ def test_a_history_that_is_too_short_is_a_verdict(client: Client, settings: Sett
     assert served == [("historical_margin",)]
 
 
+def test_a_day_before_the_first_order_is_refused(
+    client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluations, "refreshed_days", lambda *_: [LAST])
+    assert choose_day(client, settings, LAST) == LAST
+    with pytest.raises(TierhouseError, match="no order was known by 2001-02-03; evaluate a later day"):
+        choose_day(client, settings, date(2001, 2, 3))
+
+
 def test_verdicts_promotions_and_what_came_later(client: Client, settings: Settings) -> None:
     made = evaluate_models(client, settings, DAY, FEW)
     rows = _rows(client, DAY + timedelta(days=1))
