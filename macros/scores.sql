@@ -17,24 +17,30 @@
 {%- endmacro %}
 
 {# Components in [0, 1], as columns r_score, f_score, m_score and p_score, of rows with normalisation, recency, frequency, monetary
-   and potential. The rows of one `partition` are compared with each other. #}
-{% macro score_components(partition) -%}
-    if(normalisation = 'midrank', {{ midrank('recency', partition) }}, recency) as r_score,
+   and potential. The rows of one `partition` are compared with each other. `normalisation` may be a literal, which spares the
+   comparisons that it does not ask for. #}
+{% macro score_components(partition, normalisation='normalisation') -%}
+    if({{ normalisation }} = 'midrank', {{ midrank('recency', partition) }}, recency) as r_score,
     if(
-        normalisation = 'midrank',
+        {{ normalisation }} = 'midrank',
         {{ midrank('frequency', partition) }},
         coalesce({{ ratio('frequency', 'max(frequency) over (partition by ' ~ partition ~ ')') }}, 0)
     ) as f_score,
     coalesce(if(
-        normalisation = 'midrank',
+        {{ normalisation }} = 'midrank',
         if(monetary is null, 0, {{ midrank('monetary', partition ~ ', monetary is null') }}),
         {{ ratio('greatest(monetary, 0)', 'max(greatest(monetary, 0)) over (partition by ' ~ partition ~ ')') }}
     ), 0) as m_score,
+    {{ potential_score(partition, normalisation) }} as p_score
+{%- endmacro %}
+
+{# The component of potential alone. #}
+{% macro potential_score(partition, normalisation='normalisation') -%}
     if(
-        normalisation = 'midrank' and potential is not null,
-        {{ midrank('potential', partition ~ ', potential is null') }},
+        {{ normalisation }} = 'midrank',
+        if(potential is null, null, {{ midrank('potential', partition ~ ', potential is null') }}),
         potential
-    ) as p_score
+    )
 {%- endmacro %}
 
 {# What each component adds to the total, and the total, as columns. `weights` names a relation with r_weight, f_weight, m_weight

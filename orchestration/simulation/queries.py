@@ -39,9 +39,13 @@ _POTENTIAL_COLUMNS = [column for first, second in _POTENTIAL.values() for column
 
 @dataclass(frozen=True)
 class Reuse:
-    """Which stored numbers of the days hold under the proposed rules too; what does not hold is computed anew."""
+    """Which stored numbers of the days hold under the proposed rules too; what does not hold is computed anew.
+
+    behaviour: the components of recency, frequency and monetary value. components: these, and that of potential.
+    """
 
     lifetime_share: bool = False
+    behaviour: bool = False
     components: bool = False
     score_share: bool = False
     caps: bool = False
@@ -92,7 +96,7 @@ def inputs(
     steps = ["base AS (" + _base(settings, days, early, needs_components) + ")"]
     source = "base"
     if needs_score:
-        steps += _score_steps(rules, needs_components)
+        steps += _score_steps(rules, reuse)
         source = "scored"
     total = "total_score" if needs_score else "0."
     top_share = (
@@ -139,21 +143,28 @@ def _base(settings: Settings, days: Sequence[date], where: str, with_potential: 
     )
 
 
-def _score_steps(rules: Rules, needs_components: bool) -> list[str]:
+def _score_steps(rules: Rules, reuse: Reuse) -> list[str]:
     weights = ", ".join(f"sumIf(weight, component = '{name}')" for name in "rfmp")
     # One row of rules is a tuple with the names of its columns: a constant, where a join would write it beside every customer.
     weight_row = (
         f"(SELECT CAST(tuple({weights}) AS Tuple({', '.join(f'{name}_weight Float64' for name in 'rfmp')})) "
         f"FROM {relation('score_weights', rules.weights)})"
     )
-    stored = ", ".join(f"stored_{name}_score AS {name}_score" for name in "rfmp")
-    steps = [f"components AS (SELECT *, {stored} FROM base)"]
-    if needs_components:
+    stored = [f"stored_{name}_score AS {name}_score" for name in "rfmp"]
+    normalisation = literal(rules.models[0]["normalisation"])
+    if reuse.components:
+        steps = [f"components AS (SELECT *, {', '.join(stored)} FROM base)"]
+    elif reuse.behaviour:
+        potential = render("potential_score", "as_of_date", normalisation)
         steps = [
-            f"score_inputs AS (SELECT features.*, models.normalisation AS normalisation, "
-            f"{render('score_inputs', 'features', 'models')}, {_potential_index(rules)} AS potential "
-            f"FROM (SELECT *, {_model_row(rules)} AS models FROM base) AS features)",
-            f"components AS (SELECT *, {render('score_components', 'as_of_date')} FROM score_inputs)",
+            f"score_inputs AS (SELECT *, {_potential_index(rules)} AS potential FROM base)",
+            f"components AS (SELECT *, {', '.join(stored[:3])}, {potential} AS p_score FROM score_inputs)",
+        ]
+    else:
+        steps = [
+            f"score_inputs AS (SELECT features.*, {render('score_inputs', 'features', 'models')}, "
+            f"{_potential_index(rules)} AS potential FROM (SELECT *, {_model_row(rules)} AS models FROM base) AS features)",
+            f"components AS (SELECT *, {render('score_components', 'as_of_date', normalisation)} FROM score_inputs)",
         ]
     return [
         *steps,

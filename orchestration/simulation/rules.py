@@ -52,10 +52,6 @@ class Rules:
         """Whether parts of the rules (names of fields) say the same; 0.30 is 0.3."""
         return all(_content(getattr(self, part)) == _content(getattr(other, part)) for part in parts)
 
-    def scores_as(self, other: Rules) -> bool:
-        """Whether the components of the score are computed alike."""
-        return self.has_same(other, "models", "potential")
-
     def decides_as(self, other: Rules) -> bool:
         """Whether all that moves a tier is the same."""
         return self.has_same(other, "policies", "weights", "models", "standards", "gates", "potential")

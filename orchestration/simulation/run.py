@@ -242,7 +242,8 @@ class Simulator:
             rules,
             Reuse(
                 lifetime_share=same_scope,
-                components=all(one.scores_as(rules) for one in made),
+                behaviour=all(one.has_same(rules, "models") for one in made),
+                components=all(one.has_same(rules, "models", "potential") for one in made),
                 score_share=same_scope and all(one.has_same(rules, "weights") for one in made),
                 caps=all(one.has_same(rules, "gates") and one.tiers == rules.tiers for one in made),
                 overrides=all(
