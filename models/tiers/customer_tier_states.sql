@@ -10,8 +10,7 @@
 
 -- The parser of the linter does not know names given inside an expression, which tier_transition makes use of.
 -- noqa: disable=all
-{% set state_names = ['earned_rank', 'earned_since_date', 'upgraded_on', 'up_count', 'up_rank', 'down_count', 'down_rank',
-    'tier_rank', 'tier_since_date'] -%}
+{% set state_names = tier_state_names().split(',') -%}
 {% set input_names = ['is_new', 'is_downgrade_day'] + tier_input_names().replace('\n', '').split(',') -%}
 {% set step_inputs, step_before, inputs, before, after = {}, {}, {}, {}, {} -%}
 {% for name in input_names %}{% do inputs.update({name: 'decided.' ~ name}) %}{% do step_inputs.update({name: 'stepping.' ~ name}) %}{% endfor -%}

@@ -23,9 +23,6 @@ ENGINE_SETTINGS: dict[str, object] = {
     "max_bytes_before_external_group_by": 3_000_000_000,
     "max_bytes_before_external_sort": 3_000_000_000,
 }
-_STATE = (
-    "earned_rank, earned_since_date, upgraded_on, up_count, up_rank, down_count, down_rank, tier_rank, tier_since_date"
-)
 _GATE_MEASURES = ("overdue_days_max", "overdue_amount", "complaint_count_90d", "has_risk_flag")
 # Shares of the potential index by the part of the seed potential_weights: version 1, and version 2, in whose index a part is
 # the mean of its known shares.
@@ -285,11 +282,12 @@ def _caps(settings: Settings, rules: Rules, days: Sequence[date]) -> str:
     """As closed_gates and customer_tier_inputs: the lowest tier of the gates that are closed, where any is."""
     ranks = {row["tier"]: row["tier_rank"] for row in rules.standards}
     caps = ["1"]
-    for measure in _GATE_MEASURES:
-        for row in rules.gates:
-            if row["measure"] == measure:
-                closed = render("gate_is_closed", render("gate_measure", measure), f"{Decimal(row['threshold']):f}")
-                caps.append(f"if(ifNull({closed}, 0), {int(ranks[row['best_tier']])}, 1)")
+    for row in rules.gates:
+        # A measure that nobody knows closes no gate.
+        if row["measure"] in _GATE_MEASURES:
+            measure = render("gate_measure", row["measure"])
+            closed = render("gate_is_closed", measure, f"{Decimal(row['threshold']):f}")
+            caps.append(f"if(ifNull({closed}, 0), {int(ranks[row['best_tier']])}, 1)")
     return (
         f"(SELECT as_of_date, customer_id, toUInt8(greatest({', '.join(caps)})) AS cap_rank "
         f"FROM {settings.database('marts')}.customer_features WHERE as_of_date IN ({days_list(days)}) AND cap_rank > 1)"
@@ -347,7 +345,8 @@ def stepped(settings: Settings, variant: Variant, day: date, start_date: date | 
 
 def _stored_states(settings: Settings, variant: Variant, day: date, part: Part) -> str:
     return (
-        f"SELECT {literal(variant.name)} AS policy, customer_id, {_STATE} FROM {settings.database('marts')}.policy_tiers AS stored "
+        f"SELECT {literal(variant.name)} AS policy, customer_id, {render('tier_state_names')} "
+        f"FROM {settings.database('marts')}.policy_tiers AS stored "
         f"WHERE stored.as_of_date = toDate('{day}') AND stored.policy = {literal(variant.rules.policy)} AND {part.holds()}"
     )
 

@@ -99,6 +99,66 @@ def test_a_history_that_ends_earlier_is_the_beginning_of_the_longer_one(
     assert part == {key: row for key, row in whole.items() if key[1] <= half}
 
 
+@EXAMPLES
+@given(history=histories())
+def test_histories_of_tiers_alone_hold_the_tiers_of_the_second_implementation(
+    client: Client, in_sql: Callable[..., Rows], history: History
+) -> None:
+    in_sql(history)
+    found = {
+        (policy, day_number(day), customer): (tier, candidate)
+        for policy, customer, day, tier, candidate in client.query(_tiers(render("replayed_tiers", TABLE))).result_rows
+    }
+    candidates = {(name, day.day, who): day.candidate for name, rows in history.policies.items() for who, day in rows}
+    expected = replay(history.policies)
+    assert found == {key: (expected[key].state.tier, candidate) for key, candidate in candidates.items()}
+
+
+@EXAMPLES
+@given(history=histories())
+def test_one_step_and_a_history_from_a_stored_day_go_on_as_the_whole_history_does(
+    client: Client, in_sql: Callable[..., Rows], history: History
+) -> None:
+    whole = {key: row[7] for key, row in in_sql(history).items()}
+    days = sorted({key[1] for key in whole})
+    if len(days) < 2:
+        return
+    half = len(days) // 2
+    stored, following = _date(days[half - 1]), _date(days[half])
+    before = f"(SELECT * FROM {TABLE} WHERE as_of_date <= {stored})"
+    start = (
+        f"(SELECT policy, customer_id, {render('tier_state_names')} FROM {render('replayed_states', before)} "
+        f"WHERE as_of_date = {stored})"
+    )
+    rest = f"(SELECT * FROM {TABLE} WHERE as_of_date > {stored})"
+    for macro in ("replayed_states", "replayed_tiers"):
+        relation = render(macro, rest, start, stored)
+        statement = (
+            _tiers(relation)
+            if macro == "replayed_tiers"
+            else f"SELECT policy, customer_id, as_of_date, tier_rank, 0 FROM {relation}"
+        )
+        found = {(row[0], day_number(row[2]), row[1]): row[3] for row in client.query(statement).result_rows}
+        assert found == {key: tier for key, tier in whole.items() if key[1] > days[half - 1]}
+    for policy in history.policies:
+        one = f"(SELECT * FROM {TABLE} WHERE as_of_date = {following} AND policy = '{policy}')"
+        of_policy = f"(SELECT * FROM {start} WHERE policy = '{policy}')"
+        stepped = client.query(f"SELECT customer_id, tier_rank FROM {render('stepped_tiers', one, of_policy, stored)}")
+        expected = {key[2]: tier for key, tier in whole.items() if key[:2] == (policy, days[half])}
+        assert dict(stepped.result_rows) == expected
+
+
+def _tiers(relation: str) -> str:
+    return (
+        "SELECT variant, customer_id, toDate(toUInt16(bitShiftRight(day, 16))) AS as_of_date, "
+        f"{render('tier_of_day', 'day')} AS tier_rank, toUInt8(day) AS candidate_rank FROM {relation} ARRAY JOIN days AS day"
+    )
+
+
+def _date(day: int) -> str:
+    return f"toDate({day})"
+
+
 def test_random_histories_reach_every_decision_and_every_reason() -> None:
     days = [decided for seed in range(60) for decided in replay(random_history(seed).policies).values()]
     assert {day.decision for day in days} == {
