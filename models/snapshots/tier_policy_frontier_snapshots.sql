@@ -1,17 +1,16 @@
 -- One row per as-of date, build and variant of the policy in force: what the tiers of the 52 weeks that end on the day would
--- have been, and how still they would have held. Made on the first stored day of each month, with the ladder of that day, for
--- up to about 4,000 customers chosen by a hash of their id.
+-- have been, and how still they would have held. Made on the first stored day of each month, unless it is the first of all, with
+-- the ladder of that day, for up to about 4,000 customers chosen by a hash of their id.
 {{ config(order_by='variant') }}
 
 -- The parser of the linter does not know names given inside an expression.
 -- noqa: disable=all
 
+{% if starts_month(ref('customer_tier_inputs')) -%}
 with stored as (
     select distinct as_of_date
     from {{ ref('customer_tier_inputs') }}
     where as_of_date <= {{ as_of() }}
-        and (select max(as_of_date) from {{ ref('customer_tier_inputs') }} where as_of_date < {{ as_of() }})
-        < toStartOfMonth({{ as_of() }})
 ),
 
 weeks as (
@@ -163,3 +162,6 @@ select
         groupArrayIf((assumeNotNull(reversal_rate_28d), agreement_rate), reversal_rate_28d is not null) over ()
     )) as is_on_frontier
 from measured_variants
+{%- else -%}
+{{ no_rows_for('tier_policy_frontier') }}
+{%- endif %}
