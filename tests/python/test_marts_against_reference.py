@@ -179,6 +179,22 @@ def assert_latest_marts_agree(warehouse: Warehouse, reference: Snapshot, as_of: 
     assert not found, "\n".join([f"{as_of}: {len(found)} differences", *found])
 
 
+def assert_frontier_is_made_when_a_month_begins(warehouse: Warehouse, first: date, second: date) -> None:
+    """Of the two stored days only the second begins a month after a stored day; its policy in force did what was decided."""
+    assert warehouse.mart("tier_policy_frontier", first, "variant").empty
+    made = warehouse.mart("tier_policy_frontier", second, "variant")
+    before, after = (warehouse.mart("customer_tier_history", day, "customer_id") for day in (first, second))
+    both = before.index.intersection(after.index)
+    changed = before.loc[both, "tier_rank"] != after.loc[both, "tier_rank"]
+    agreeing = sum((day["tier_rank"] == day["candidate_rank"]).sum() for day in (before, after))
+    in_force = made.loc["in force"]
+    assert len(made) == 55
+    assert (in_force["week_count"], in_force["first_date"], in_force["last_date"]) == (2, first, second)
+    assert in_force["customer_count"] == len(before.index.union(after.index))
+    assert in_force["change_count"] == changed.sum()
+    assert in_force["agreement_rate"] == pytest.approx(agreeing / (len(before) + len(after)))
+
+
 def test_a_hand_made_history_agrees_before_and_after_its_late_corrections(open_warehouse, tmp_path):
     warehouse, folder = open_warehouse(), SAMPLES / "small_distributor"
     tables = read_folder(folder)
@@ -189,6 +205,7 @@ def test_a_hand_made_history_agrees_before_and_after_its_late_corrections(open_w
     in_june = compute_snapshot(tables, june)
     assert_marts_agree(warehouse, in_june, june)
     assert_latest_marts_agree(warehouse, compute_snapshot(tables, july, previous=in_june), july)
+    assert_frontier_is_made_when_a_month_begins(warehouse, june, july)
     # The same history serves the reason cards, which cost a third refresh only.
     assert_cards_agree(warehouse.mart, warehouse.tierhouse)
     assert_stated_changes_come_true(warehouse.mart, warehouse.tierhouse, tmp_path / "changes")
