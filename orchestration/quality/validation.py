@@ -11,6 +11,7 @@ import os
 import sys
 from functools import cache
 from pathlib import Path
+from threading import RLock
 from types import ModuleType
 from typing import Any, ClassVar
 
@@ -20,15 +21,35 @@ from orchestration.quality.checks import Expectation, Result, Suite
 from orchestration.warehouse.settings import Settings
 
 
+class _Deferred(ModuleType):
+    """A module that is loaded, in place, by the first use of a name in it.
+
+    Unlike importlib's LazyLoader not by a look at its file, which inspect.stack() takes of every module there is.
+    """
+
+    _lock: ClassVar = RLock()
+
+    def __getattr__(self, attribute: str) -> Any:
+        if attribute.startswith("__"):
+            raise AttributeError(attribute)
+        with self._lock:
+            spec, is_loading = self.__spec__, self.__dict__.get("_is_loading")
+            if is_loading is None and spec is not None and spec.loader is not None:
+                self._is_loading = True
+                spec.loader.exec_module(self)
+            if attribute not in self.__dict__:
+                raise AttributeError(f"module {self.__name__!r} has no attribute {attribute!r}")
+            return self.__dict__[attribute]
+
+
 def _defer(name: str) -> None:
     """Let the first use of a submodule load it, not the import of Great Expectations."""
     spec = importlib.util.find_spec(name)
-    if name in sys.modules or spec is None or spec.loader is None:
+    if name in sys.modules or spec is None:
         return
-    spec.loader = importlib.util.LazyLoader(spec.loader)
-    module = importlib.util.module_from_spec(spec)
+    module = _Deferred(name)
+    module.__spec__, module.__file__, module.__path__ = spec, spec.origin, list(spec.submodule_search_locations or [])
     sys.modules[name] = module
-    spec.loader.exec_module(module)
     parent, _, child = name.rpartition(".")
     setattr(sys.modules[parent], child, module)
 

@@ -340,7 +340,9 @@ def stepped(settings: Settings, variant: Variant, day: date, start_date: date | 
     """SELECT of customer_id and tier_rank after one day of a variant, from the states stored on start_date."""
     start = f"({_stored_states(settings, variant, start_date, Part())})" if start_date else None
     relation_text = f"({inputs(settings, variant, [day])})"
-    return "SELECT customer_id, tier_rank FROM " + render("stepped_tiers", relation_text, start, start and f"toDate('{start_date}')")
+    return "SELECT customer_id, tier_rank FROM " + render(
+        "stepped_tiers", relation_text, start, start and f"toDate('{start_date}')"
+    )
 
 
 def _stored_states(settings: Settings, variant: Variant, day: date, part: Part) -> str:

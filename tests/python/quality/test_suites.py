@@ -1,6 +1,8 @@
 """The expectation suites against small tables made by hand: good data pass, each planted fault is found and kept."""
 
 import re
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -229,3 +231,18 @@ def test_nothing_is_written_outside_the_home(build, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     judge(build, "facts")
     assert list(tmp_path.rglob("*")) == []
+
+
+def test_a_look_at_the_file_of_every_module_loads_none_of_those_that_wait_for_their_use():
+    # dbt does so, by inspect.stack(), once per command.
+    code = """
+import inspect, sys
+import orchestration.quality.validation
+inspect.stack()
+assert "norm" not in vars(sys.modules["scipy.stats"])
+import scipy.stats
+assert abs(scipy.stats.norm.cdf(0) - 0.5) < 1e-12
+assert not hasattr(scipy.stats, "no_such_name")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
