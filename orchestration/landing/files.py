@@ -1,7 +1,8 @@
 """Landing a folder of files: which file belongs to which table, what columns it has, and how it is sent.
 
 A file is sent as it is, as the body of one INSERT over HTTP. Python reads only the schema of a Parquet file and the
-header of a CSV or JSON file.
+header of a CSV or JSON file. A CSV file is followed by a line that shows whether the engine came to its end: a quote
+that is never closed would take the rest of the file for one text.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import csv
 import gzip
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -22,7 +23,7 @@ from clickhouse_connect.driver.client import Client
 
 from orchestration.errors import TierhouseError
 from orchestration.landing.contract import REQUIRED_TABLES, TABLES, Table
-from orchestration.landing.judge import LARGEST_DECIMAL, Delivered
+from orchestration.landing.judge import END_OF_FILE, LARGEST_DECIMAL, Delivered, Fields
 from orchestration.landing.pipeline import INSERT_SETTINGS, Delivery, Progress, land_deliveries
 from orchestration.landing.report import LandingReport
 from orchestration.landing.tables import create_landing_tables, scalar
@@ -33,11 +34,15 @@ FORMATS = {".parquet": "Parquet", ".csv": "CSVWithNames", ".jsonl": "JSONEachRow
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 
 _LARGE_FILE = 8_000_000
+_PIECE = 1 << 18
 _WHOLE_DIGITS = len(str(LARGEST_DECIMAL))
 
 _PARQUET_SETTINGS: dict[str, int | str] = {"input_format_parquet_allow_missing_columns": 0}
 _CSV_SETTINGS: dict[str, int | str] = {
-    "input_format_with_names_use_header": 1,
+    # By position, not by name: so that a row shows whether it has as many fields as the header.
+    "input_format_with_names_use_header": 0,
+    "input_format_csv_allow_variable_number_of_columns": 1,
+    "input_format_defaults_for_omitted_fields": 1,
     "input_format_csv_empty_as_default": 0,
     "format_csv_null_representation": r"\N",
     "format_csv_delimiter": ",",
@@ -115,7 +120,7 @@ def describe(table: Table, path: Path, label: str) -> Delivery:
     Raises TierhouseError when it cannot be read or lacks a required column.
     """
     format, compression = _format_of(path)
-    rows = None
+    rows = fields = None
     try:
         if path.stat().st_size == 0:
             raise TierhouseError(f"{label} is empty; deliver at least a header")
@@ -123,12 +128,18 @@ def describe(table: Table, path: Path, label: str) -> Delivery:
             rows, names, columns = _parquet_columns(table, path, label)
         else:
             names = _header(path, format, compression, table)
+            if format == "CSVWithNames":
+                fields = Fields(
+                    tuple(name if _in_contract(table, name) else f"_field_{k}" for k, name in enumerate(names))
+                )
             columns = [Delivered(name, "Nullable(String)", "text") for name in names if _in_contract(table, name)]
     except UnicodeDecodeError:
         raise TierhouseError(f"{label} is not UTF-8 text; save it as UTF-8 and land the folder again") from None
     except (OSError, ValueError, EOFError, pa.ArrowException, zstandard.ZstdError) as error:
         raise TierhouseError(f"cannot read {label}: {' '.join(str(error).split())[:300]}") from None
-    doubled = sorted({name for name in names if names.count(name) > 1})
+    if not any(names):
+        raise TierhouseError(f"{label} is empty; deliver at least a header")
+    doubled = sorted({name for name in names if names.count(name) > 1 and (not fields or _in_contract(table, name))})
     if doubled:
         raise TierhouseError(f"{label} has the column {doubled[0]} more than once; name each column once")
     missing = [column.name for column in table.columns if column.required and column.name not in names]
@@ -136,22 +147,37 @@ def describe(table: Table, path: Path, label: str) -> Delivery:
         raise TierhouseError(
             f"{label} lacks the required column{'s' * (len(missing) > 1)} {', '.join(missing)}; it has {_shown(names)}"
         )
-    unknown = [name for name in names if not _in_contract(table, name)]
+    unknown = [name or "''" for name in names if not _in_contract(table, name)]
     warnings = (f"{label}: ignored unknown column{'s' * (len(unknown) > 1)} {', '.join(unknown)}",) if unknown else ()
     delivered = tuple(columns)
 
     def send(client: Client, target: str) -> None:
-        with path.open("rb") as body:
-            client.raw_insert(
-                target,
-                column_names=[column.name for column in delivered],
-                insert_block=body,
-                fmt=format,
-                compression=compression,
-                settings=INSERT_SETTINGS | _SETTINGS[format],
-            )
+        client.raw_insert(
+            target,
+            column_names=[*fields.names, Fields.SURPLUS] if fields else [column.name for column in delivered],
+            insert_block=_pieces(path, _packed(f"\n{END_OF_FILE}\n".encode(), compression) if fields else b""),
+            fmt=format,
+            compression=compression,
+            settings=INSERT_SETTINGS | _SETTINGS[format],
+        )
 
-    return Delivery(label, delivered, send, rows, path.stat().st_size > _LARGE_FILE, warnings)
+    return Delivery(label, delivered, send, rows, path.stat().st_size > _LARGE_FILE, warnings, fields)
+
+
+def _pieces(path: Path, tail: bytes) -> Generator[bytes, None, None]:
+    """The file in pieces, then the tail."""
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE):
+            yield piece
+    if tail:
+        yield tail
+
+
+def _packed(text: bytes, compression: str | None) -> bytes:
+    """The text as one more member of a file that is packed so."""
+    if compression == "gzip":
+        return gzip.compress(text)
+    return zstandard.compress(text) if compression == "zstd" else text
 
 
 def _shown(names: list[str]) -> str:
@@ -273,7 +299,7 @@ def _header(path: Path, format: str, compression: str | None, table: Table) -> l
     with _opened(path, compression) as body:
         text = io.TextIOWrapper(body, encoding="utf-8-sig", newline="")
         if format == "CSVWithNames":
-            return next(csv.reader(text), [])
+            return [name.strip().lower() for name in next(csv.reader(text), [])]
         first = json.loads(text.readline() or "{}")
         return [*first, *(column.name for column in table.columns if column.name not in first)]
 

@@ -54,26 +54,91 @@ class Rules:
     amount_limit: int
 
 
+# What a field holds that its row does not have, and the last line that is sent after a CSV file.
+_ABSENT = "\x01absent"
+END_OF_FILE = "\x01end of file"
+
+
+@dataclass(frozen=True)
+class Fields:
+    """The fields of a CSV file, by position: one name per column of the header.
+
+    The engine gives a field that a row does not have its default, which no file holds; so a row that is too short shows
+    it in the last field, a blank line in the first one too, and only a row that is too long fills the one after the last.
+    """
+
+    names: tuple[str, ...]
+
+    SURPLUS = "_surplus_field"
+
+    @property
+    def structure(self) -> str:
+        """The columns of the table that the file is read into."""
+        marked = f"DEFAULT {quoted(_ABSENT)}"
+        columns = [
+            f"`{name}` Nullable(String) {marked if number in (0, len(self.names) - 1) else ''}"
+            for number, name in enumerate(self.names)
+        ]
+        return ", ".join([*columns, f"`{self.SURPLUS}` String {marked}"])
+
+    @property
+    def is_row(self) -> str:
+        """Condition of a line that is a row: neither blank nor the one that was sent after the file."""
+        return f"(isNull({self._first}) OR {self._first} NOT IN ({quoted(_ABSENT)}, {quoted(END_OF_FILE)}))"
+
+    @property
+    def is_end(self) -> str:
+        """Condition of the line that was sent after the file."""
+        return f"ifNull({self._first} = {quoted(END_OF_FILE)}, 0)"
+
+    @property
+    def refusals(self) -> tuple[tuple[str, str], ...]:
+        """Conditions of rows that are too short or too long, with the reason."""
+        return (
+            (f"ifNull(source.`{self.names[-1]}` = {quoted(_ABSENT)}, 0)", "fewer fields than the header"),
+            (f"source.{self.SURPLUS} != {quoted(_ABSENT)}", "more fields than the header"),
+        )
+
+    @property
+    def _first(self) -> str:
+        return f"source.`{self.names[0]}`"
+
+
 @dataclass(frozen=True)
 class Judgement:
     """SQL over a file's columns, qualified with `source`. values: landing column -> typed value of a good row.
     texts: landing column -> what was delivered, as Nullable(String). refusals: (condition, reason) pairs; the
-    conditions are never null."""
+    conditions are never null. fields: of a CSV file; a row of another number of fields is refused for that alone, as its
+    values may stand in the wrong columns."""
 
     values: dict[str, str]
     texts: dict[str, str]
     refusals: tuple[tuple[str, str], ...]
+    fields: Fields | None = None
+
+    @property
+    def is_good(self) -> str:
+        """Condition of a row that may land."""
+        bad = " OR ".join(f"({condition})" for condition, _ in (*self._of_fields, *self.refusals)) or "0"
+        return f"NOT ({bad})" + (f" AND {self.fields.is_row}" if self.fields else "")
 
     @property
     def is_bad(self) -> str:
         """Condition of a row that is refused."""
-        return " OR ".join(f"({condition})" for condition, _ in self.refusals) or "0"
+        bad = " OR ".join(f"({condition})" for condition, _ in (*self._of_fields, *self.refusals)) or "0"
+        return f"({bad}) AND {self.fields.is_row}" if self.fields else bad
 
     @property
     def reason(self) -> str:
         """All reasons of a refused row, separated by semicolons."""
         parts = ", ".join(f"if({condition}, {quoted(reason)}, '')" for condition, reason in self.refusals)
-        return f"arrayStringConcat(arrayFilter(reason -> reason != '', [{parts}]), '; ')" if parts else "''"
+        reasons = f"arrayStringConcat(arrayFilter(reason -> reason != '', [{parts}]), '; ')" if parts else "''"
+        of_fields = ", ".join(f"{condition}, {quoted(reason)}" for condition, reason in self._of_fields)
+        return f"multiIf({of_fields}, {reasons})" if of_fields else reasons
+
+    @property
+    def _of_fields(self) -> tuple[tuple[str, str], ...]:
+        return self.fields.refusals if self.fields else ()
 
 
 @dataclass(frozen=True)
@@ -87,8 +152,11 @@ class _Typed:
     number: str = ""
 
 
-def judge(table: Table, delivered: Sequence[Delivered], rules: Rules) -> Judgement:
-    """How rows of a file with these columns become rows of `table`. Columns unknown to the contract are ignored."""
+def judge(table: Table, delivered: Sequence[Delivered], rules: Rules, fields: Fields | None = None) -> Judgement:
+    """How rows of a file with these columns become rows of `table`. Columns unknown to the contract are ignored.
+
+    fields: those of a CSV file, which show rows that are too short or too long.
+    """
     by_name = {column.name: column for column in delivered}
     values: dict[str, str] = {}
     texts: dict[str, str] = {}
@@ -101,6 +169,8 @@ def judge(table: Table, delivered: Sequence[Delivered], rules: Rules) -> Judgeme
             values[column.name] = _absent(column)
             continue
         texts[column.name] = _text(source)
+        if fields and column.name == fields.names[-1]:
+            texts[column.name] = f"nullIf({texts[column.name]}, {quoted(_ABSENT)})"
         typed = _typed(column, source, rules)
         numbers[column.name] = typed.number
         if typed.missing and column.required:
@@ -117,7 +187,7 @@ def judge(table: Table, delivered: Sequence[Delivered], rules: Rules) -> Judgeme
             )
             refusals.append((f"ifNull({product}, 0)", f"amount over the bound: {' x '.join(pair)}"))
     values[UPDATED_AT.name] = _version(table, values, by_name, rules)
-    return Judgement(values, texts, tuple(refusals))
+    return Judgement(values, texts, tuple(refusals), fields)
 
 
 def _absent(column: Column) -> str:

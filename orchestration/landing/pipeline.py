@@ -4,6 +4,7 @@ what has landed, refuse the batch or commit it. Everything but the control of it
 from __future__ import annotations
 
 import os
+import re
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +18,16 @@ from orchestration.errors import TierhouseError
 from orchestration.failures import engine_message, told_in_one_line
 from orchestration.landing import journal
 from orchestration.landing.contract import TABLES, Table
-from orchestration.landing.judge import VERSION_OF_ORDER, Delivered, Judgement, Rules, instant, judge
+from orchestration.landing.judge import (
+    END_OF_FILE,
+    VERSION_OF_ORDER,
+    Delivered,
+    Fields,
+    Judgement,
+    Rules,
+    instant,
+    judge,
+)
 from orchestration.landing.report import LandingReport, TableReport
 from orchestration.landing.settle import settle
 from orchestration.landing.tables import landing_table, quarantine_table, quoted, scalar
@@ -48,7 +58,8 @@ INSERT_SETTINGS: dict[str, int | str] = {
 class Delivery:
     """One file, or another source, of rows for one table. columns: what it holds of the contract, in its own types.
     send: inserts its rows into the named table, which has those columns. rows: how many it holds, where known.
-    is_large: whether it is worth two writers."""
+    is_large: whether it is worth two writers. fields: those of a CSV file, which `send` inserts, the line END_OF_FILE
+    last."""
 
     label: str
     columns: tuple[Delivered, ...]
@@ -56,6 +67,7 @@ class Delivery:
     rows: int | None = None
     is_large: bool = False
     warnings: tuple[str, ...] = field(default=())
+    fields: Fields | None = None
 
 
 def land_deliveries(
@@ -160,11 +172,15 @@ def _judge_table(
 
 def _read(client: Client, side: str, table: Table, delivery: Delivery, rules: Rules, batch: LandingReport) -> None:
     """Send one delivery through views that type and judge each row, into the side tables of good and refused rows."""
-    judgement = judge(table, delivery.columns, rules)
+    judgement = judge(table, delivery.columns, rules, delivery.fields)
     raw = f"{side}__raw"
     columns = ", ".join(f"`{column.name}` {column.type}" for column in delivery.columns)
-    client.command(f"CREATE TABLE {raw} ({columns}) ENGINE = Null")
+    client.command(f"CREATE TABLE {raw} ({delivery.fields.structure if delivery.fields else columns}) ENGINE = Null")
     views = _views(table, side, delivery, judgement, batch)
+    if delivery.fields:
+        client.command(f"CREATE TABLE {side}__ended (is_end UInt8) ENGINE = MergeTree ORDER BY tuple()")
+        is_end = delivery.fields.is_end
+        views.append((f"{side}__ended", f"SELECT {is_end} AS is_end FROM {raw} AS source WHERE {is_end}"))
     for number, (target, select) in enumerate(views):
         client.command(f"CREATE MATERIALIZED VIEW {side}__view_{number} TO {target} AS {select}")
     try:
@@ -172,10 +188,36 @@ def _read(client: Client, side: str, table: Table, delivery: Delivery, rules: Ru
     except ClickHouseError as error:
         if "NOT_ENOUGH_SPACE" in str(error) or connection_failure(str(error)):
             raise TierhouseError(told_in_one_line(error)) from None
+        if delivery.fields and (found := re.search(r"expected '[^']+' before: '(.*)", str(error))):
+            rest = found[1].partition("\\n")[0]
+            raise TierhouseError(
+                f"cannot read {delivery.label}: text follows a closing quote, before {_short(rest)!r}; a quote is open or "
+                "out of place there or in a row above; write a quote that belongs to the text twice, inside quotes"
+            ) from None
         raise TierhouseError(f"cannot read {delivery.label}: {engine_message(error)}") from None
     for number in range(len(views)):
         client.command(f"DROP TABLE {side}__view_{number} SYNC")
     client.command(f"DROP TABLE {raw} SYNC")
+    if delivery.fields:
+        if not _count(client, f"{side}__ended"):
+            raise TierhouseError(_open_quote(client, side, table, delivery))
+        client.command(f"DROP TABLE {side}__ended SYNC")
+
+
+def _open_quote(client: Client, side: str, table: Table, delivery: Delivery) -> str:
+    """What to tell of a CSV file whose end did not arrive as a line of its own: some text runs on until there."""
+    told = f"{delivery.label}: a quote opens and is never closed"
+    names = [column.name for column in delivery.columns]
+    holds_end = f"arrayExists(text -> position(ifNull(text, ''), {quoted(END_OF_FILE)}) > 0, [{{}}])"
+    for target in (side, f"{side}__refused"):
+        texts = ", ".join(f"CAST(toString({name}), 'Nullable(String)')" for name in names)
+        rows = client.query(f"SELECT [{texts}] FROM {target} WHERE {holds_end.format(texts)} LIMIT 1").result_rows
+        if rows:
+            row = dict(zip(names, rows[0][0], strict=True))
+            key = ", ".join(f"{name}={_short(row[name])}" for name in table.key)
+            opened = next(name for name, text in row.items() if text and END_OF_FILE in text)
+            told += f", in the row with {key}: {opened}={_short(row[opened])}"
+    return f"{told}; close it, or write a quote that belongs to the text twice, and land the folder again"
 
 
 def _views(
@@ -187,7 +229,7 @@ def _views(
     source = f"FROM {side}__raw AS source"
     values = ", ".join(f"{judgement.values[name]} AS {name}" for name in names)
     texts = ", ".join(f"{judgement.texts[name]} AS {name}" for name in names)
-    good = f"SELECT {values}, {stamp} {source} WHERE NOT ({judgement.is_bad})"
+    good = f"SELECT {values}, {stamp} {source} WHERE {judgement.is_good}"
     refused = (
         f"SELECT {texts}, {judgement.reason} AS _reason, {quoted(delivery.label)} AS _file, "
         f"toUInt64(0) AS _row_hash, toUInt32(0) AS _copy, {stamp} {source} WHERE {judgement.is_bad}"

@@ -223,7 +223,7 @@ def test_other_tables_alone_may_follow_once_orders_are_there(warehouse, tmp_path
     [
         ("order_lines.parquet", b"PAR1 this is no Parquet file PAR1"),
         ("order_lines.csv", b""),
-        ("order_lines.csv", b"order_id,line_no,product_id,quantity,unit_price\n1,1,5,1,2\n1,2,5\n"),
+        ("order_lines.csv", b'order_id,line_no,product_id,quantity,unit_price\n1,1,5,1,2\n1,2,5,"1"0,2\n'),
         ("order_lines.csv.gz", b"\x1f\x8b\x08\x00truncated"),
         ("order_lines.jsonl", b'{"order_id": 1, "line_no": \n'),
         ("order_lines.xlsx", b"PK"),

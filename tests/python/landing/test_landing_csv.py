@@ -1,0 +1,155 @@
+"""CSV files as people make them: rows of another number of fields, quotes, blank lines, line ends, headers."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pytest
+import zstandard
+from deliveries import line, order, write_csv, write_orders
+
+from orchestration.errors import TierhouseError
+
+HEADER = "order_id,line_no,product_id,quantity,unit_price"
+FEWER, MORE = "fewer fields than the header", "more fields than the header"
+PACK = {"": bytes, ".gz": gzip.compress, ".zst": zstandard.compress}
+
+
+def deliver(directory: Path, text: str | bytes, suffix: str = "", orders: int = 3) -> Path:
+    """A folder with a few orders and the order lines of this text."""
+    write_csv(directory / "orders.csv", [order(number) for number in range(1, orders + 1)])
+    content = text.encode() if isinstance(text, str) else text
+    (directory / f"order_lines.csv{suffix}").write_bytes(PACK[suffix](content))
+    return directory
+
+
+@pytest.mark.parametrize("suffix", PACK)
+def test_rows_with_too_few_or_too_many_fields_are_quarantined_and_the_others_land(warehouse, tmp_path, suffix):
+    rows = ["1,1,5,1,2", "1,2,5,1", "1,3,5,1,2,9", "1,4,5,1,2,", "1", "1,5,5,1,2,8,8,8", "2,1,5,1,2"]
+    outcome = warehouse.land(deliver(tmp_path, "\n".join([HEADER, *rows]), suffix), limit=1)["order_lines"]
+    assert outcome.reasons == {FEWER: 2, MORE: 3}
+    assert (outcome.delivered, outcome.landed, outcome.already_there, outcome.quarantined) == (7, 2, 0, 5)
+    assert warehouse.rows("SELECT order_id, line_no FROM {landing}.order_lines ORDER BY 1") == [(1, 1), (2, 1)]
+    kept = warehouse.rows("SELECT line_no, unit_price, _reason, _file FROM {quarantine}.order_lines ORDER BY line_no")
+    file = f"order_lines.csv{suffix}"
+    assert kept == [("2", None, FEWER, file), ("3", "2", MORE, file), ("4", "2", MORE, file), ("5", "2", MORE, file),
+                    (None, None, FEWER, file)]  # fmt: skip
+    again = warehouse.land(tmp_path, limit=1)["order_lines"]
+    assert (again.delivered, again.landed, again.already_there, again.quarantined) == (7, 0, 2, 5)
+    assert warehouse.one("SELECT count() FROM {quarantine}.order_lines") == 5
+
+
+def test_rows_of_the_wrong_length_count_for_the_limit(warehouse, tmp_path):
+    rows = [f"1,{number},5,1,2" for number in range(1, 100)]
+    assert warehouse.land(deliver(tmp_path / "one", "\n".join([HEADER, *rows, "1"])))["order_lines"].landed == 99
+    with pytest.raises(TierhouseError, match=f"2 of 101 rows .* were refused: {FEWER} .1., {MORE} .1.;"):
+        warehouse.land(deliver(tmp_path / "two", "\n".join([HEADER, *rows, "1", "2,1,5,1,2,6"])))
+
+
+@pytest.mark.parametrize("last", ["", "x", r"\N"])
+def test_an_empty_or_null_last_field_is_there_and_unknown_columns_count_as_fields(warehouse, tmp_path, last):
+    text = f"{HEADER},unit_cost,note\n1,1,5,1,2,,{last}\n1,2,5,1,2,3,{last}\n1,3,5,1,2,3\n"
+    outcome = warehouse.land(deliver(tmp_path, text), limit=1)["order_lines"]
+    assert (outcome.landed, outcome.reasons) == (2, {FEWER: 1})
+    assert outcome.warnings == ["order_lines.csv: ignored unknown column note"]
+    text = f"product_id,quantity,order_id,line_no,unit_price,unit_cost\n5,1,2,1,2,{last.replace('x', '1')}\n5,1,2,2,2"
+    outcome = warehouse.land(deliver(tmp_path, text), limit=1)["order_lines"]
+    assert (outcome.landed, outcome.reasons) == (1, {FEWER: 1})
+
+
+def test_rows_of_every_table_may_be_too_short_or_too_long(warehouse, tmp_path):
+    from orchestration.landing.contract import TABLES
+
+    write_orders(tmp_path, [order()], [line()])
+    for table in TABLES.values():
+        names = [column.name for column in table.columns]
+        fields = ["1"] * len(names)
+        rows = [names, fields[:-1], [*fields, "1"], fields[:1]]
+        if table.name not in ("orders", "order_lines"):
+            (tmp_path / f"{table.name}.csv").write_text("\n".join(",".join(row) for row in rows), encoding="utf-8")
+    for name, outcome in warehouse.land(tmp_path, limit=1).items():
+        if name not in ("orders", "order_lines"):
+            assert (outcome.delivered, outcome.reasons) == (3, {FEWER: 2, MORE: 1}), name
+
+
+def test_a_file_of_one_column_has_no_short_rows(warehouse, tmp_path):
+    write_orders(tmp_path, [order()], [line()])
+    (tmp_path / "categories.csv").write_text('category_id\n1\n\n""\n2\n3,4\n', encoding="utf-8")
+    outcome = warehouse.land(tmp_path, limit=1)["categories"]
+    assert (outcome.delivered, outcome.landed) == (4, 2)
+    assert outcome.reasons == {"missing key: category_id": 1, MORE: 1}
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_blank_lines_are_no_rows_with_any_line_end_and_mark(warehouse, tmp_path, end, mark):
+    rows = [HEADER, "", "1,1,5,1,2", "", "  ", "1,2,5,1,2", "1,3,5,1", "", ""]
+    outcome = warehouse.land(deliver(tmp_path, mark + end.join(rows)), limit=1)["order_lines"]
+    assert (outcome.delivered, outcome.landed, outcome.reasons) == (3, 2, {FEWER: 1})
+
+
+def test_a_line_of_separators_alone_is_a_row_without_values(warehouse, tmp_path):
+    outcome = warehouse.land(deliver(tmp_path, f"{HEADER}\n1,1,5,1,2\n,,,,\n"), limit=1)["order_lines"]
+    assert (outcome.landed, outcome.quarantined) == (1, 1)
+    assert "missing key: order_id" in next(iter(outcome.reasons))
+
+
+def test_quoted_separators_line_ends_and_quotes_are_text(warehouse, tmp_path):
+    write_orders(tmp_path, [order()], [line()])
+    text = 'customer_id,customer_name,registered_at\n7,"a, b\nc ""d""",2024-01-01\n8,5" pipe,2024-01-01\n'
+    (tmp_path / "customers.csv").write_text(text, encoding="utf-8")
+    assert warehouse.land(tmp_path)["customers"].landed == 2
+    names = warehouse.rows("SELECT customer_name FROM {landing}.customers ORDER BY customer_id")
+    assert names == [('a, b\nc "d"',), ('5" pipe',)]
+
+
+@pytest.mark.parametrize("suffix", PACK)
+@pytest.mark.parametrize("columns", ["customer_id,customer_name,registered_at", "customer_id,registered_at,city"])
+def test_a_quote_that_is_never_closed_stops_the_landing_and_its_row_is_named(warehouse, tmp_path, columns, suffix):
+    write_orders(tmp_path, [order()], [line()])
+    good = [f"{number},2024-01-01,2024-01-01" for number in range(1, 2000)]
+    rows = [columns, *good, '2000,"2024-01-01,2024-01-01', *good] if "city" not in columns else [
+        columns, *good, '2000,2024-01-01,"Lyon', *good]  # fmt: skip
+    (tmp_path / f"customers.csv{suffix}").write_bytes(PACK[suffix]("\n".join(rows).encode()))
+    with pytest.raises(TierhouseError, match=r"customers\.csv.*: a quote opens and is never closed.*customer_id=2000:"):
+        warehouse.land(tmp_path)
+    assert warehouse.contents("customers") == warehouse.contents("orders") == []
+    assert warehouse.rows("SHOW TABLES FROM {incoming}") == [("journal",)]
+
+
+def test_text_after_a_closing_quote_stops_the_landing_and_is_shown(warehouse, tmp_path):
+    text = f'{HEADER}\n1,1,5,1,2\n1,2,"5"x,1,2\n'
+    with pytest.raises(TierhouseError, match=r"cannot read order_lines\.csv: text follows .*before 'x,1,2';") as caught:
+        warehouse.land(deliver(tmp_path, text))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_header_may_have_blanks_and_capitals(warehouse, tmp_path):
+    text = 'Order_ID, LINE_NO ,product_id,"quantity ",Unit_Price\n1,1,5,1,2\n'
+    assert warehouse.land(deliver(tmp_path, text))["order_lines"].landed == 1
+
+
+def test_a_column_of_the_contract_may_occur_once_and_others_as_often_as_they_like(warehouse, tmp_path):
+    with pytest.raises(TierhouseError, match="has the column quantity more than once"):
+        warehouse.land(deliver(tmp_path, f"{HEADER},Quantity\n1,1,5,1,2,3\n"))
+    outcome = warehouse.land(deliver(tmp_path, f"{HEADER},,\n1,1,5,1,2,,\n"))["order_lines"]
+    assert outcome.landed == 1
+    assert outcome.warnings == ["order_lines.csv: ignored unknown columns '', ''"]
+
+
+@pytest.mark.parametrize("text", [HEADER, f"{HEADER}\n", f"{HEADER}\r\n\r\n"])
+def test_a_header_alone_delivers_nothing(warehouse, tmp_path, text):
+    outcome = warehouse.land(deliver(tmp_path, text))["order_lines"]
+    assert (outcome.delivered, outcome.landed, outcome.quarantined) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("text", ["", "\n", "\n\n\n"])
+def test_a_file_without_a_header_is_told_to_have_none(warehouse, tmp_path, text):
+    with pytest.raises(TierhouseError, match=r"order_lines\.csv is empty; deliver at least a header"):
+        warehouse.land(deliver(tmp_path, text))
+
+
+def test_rows_of_another_separator_than_the_header_are_refused_with_an_example(warehouse, tmp_path):
+    with pytest.raises(TierhouseError, match=f"{FEWER} .1.; for example order_id=1;1;5;1;2"):
+        warehouse.land(deliver(tmp_path, f"{HEADER}\n1;1;5;1;2\n"))
