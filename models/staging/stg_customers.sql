@@ -7,7 +7,7 @@ select
     region_code,
     city,
     chain_id,
-    toDate(registered_at, '{{ var("zone") }}') as registered_on,
+    if(registered_at = toDateTime64(0, 3, 'UTC'), null, toDate(registered_at, '{{ var("zone") }}')) as registered_on,
     account_manager_id,
     credit_term_days,
     credit_limit,

@@ -18,6 +18,7 @@ class Column:
     type: ClickHouse type without Nullable. default: what a missing value becomes in a column that is neither nullable
     nor required. values: the only texts (or whole numbers) allowed. at_most: largest number allowed. bounded: an
     amount or quantity that the configured bound limits. may_lie_ahead: a date that may be in the future.
+    may_be_unknown: a day that stands for none, before 1970 or from 2099 on, is unknown instead of costing the row.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Column:
     may_be_negative: bool = False
     bounded: bool = False
     may_lie_ahead: bool = False
+    may_be_unknown: bool = False
 
     @property
     def kind(self) -> str:
@@ -95,8 +97,8 @@ def _id(name: str, description: str, nullable: bool = False) -> Column:
     return Column(name, "UInt64", description, nullable=nullable, required=not nullable)
 
 
-def _time(name: str, description: str, nullable: bool = False) -> Column:
-    return Column(name, TIME, description, nullable=nullable, required=not nullable)
+def _time(name: str, description: str, nullable: bool = False, may_be_unknown: bool = False) -> Column:
+    return Column(name, TIME, description, nullable=nullable, required=not nullable, may_be_unknown=may_be_unknown)
 
 
 def _date(name: str, description: str, nullable: bool = False, may_lie_ahead: bool = False) -> Column:
@@ -127,7 +129,7 @@ _TABLES = (
             _category("region_code", "Sales region"),
             _category("city", "City"),
             _id("chain_id", "Chain the customer belongs to", nullable=True),
-            _time("registered_at", "When the customer registered"),
+            _time("registered_at", "When the customer registered; the epoch where unknown", may_be_unknown=True),
             _id("account_manager_id", "Account manager in charge", nullable=True),
             Column("credit_term_days", "UInt16", "Days to pay an invoice; 0 means prepaid", default=0),
             Column("credit_limit", MONEY, "Largest open amount, CNY", default=0),
@@ -155,7 +157,7 @@ _TABLES = (
             _text("product_name", "Name of the product"),
             Column("category_id", "UInt32", "Category of the product", nullable=True),
             _category("unit", "Unit it is sold in"),
-            _date("launched_on", "First day on sale", nullable=True, may_lie_ahead=True),
+            Column("launched_on", "Date", "First day on sale", nullable=True, may_lie_ahead=True, may_be_unknown=True),
             _category("status", "State of the product", "active"),
         ),
         "launched_on",
@@ -168,7 +170,7 @@ _TABLES = (
             _key("order_id", "Order"),
             _id("customer_id", "Customer who ordered"),
             _time("ordered_at", "When the order was placed"),
-            _time("delivered_at", "When it was delivered", nullable=True),
+            _time("delivered_at", "When it was delivered", nullable=True, may_be_unknown=True),
             _choice("status", "State of the order", "created", "paid", "delivered", "completed", "cancelled"),
             _category("channel", "Way the order came in"),
         ),
@@ -221,7 +223,7 @@ _TABLES = (
             _id("customer_id", "Customer who complained"),
             _id("order_id", "Order it is about", nullable=True),
             _time("opened_at", "When it was opened"),
-            _time("resolved_at", "When it was resolved", nullable=True),
+            _time("resolved_at", "When it was resolved", nullable=True, may_be_unknown=True),
             _category("category", "What it is about"),
             Column("severity", "UInt8", "1 slight, 2 serious, 3 grave", required=True, values=(1, 2, 3)),
         ),

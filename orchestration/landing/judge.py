@@ -7,7 +7,7 @@ views apply this SQL, so that every file is read once and no row passes through 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from zoneinfo import ZoneInfo
@@ -17,6 +17,8 @@ from orchestration.landing.tables import quoted
 
 # A line without updated_at takes the ordered_at of its order, which is known only once the orders have been judged.
 VERSION_OF_ORDER = "toDateTime64(0, 3, 'UTC')"
+
+_FIRST_MOMENT = "toDateTime64('1970-01-02 00:00:00', 3, 'UTC')"
 
 # Beyond this a Decimal(18, 4) overflows on its way through scaled integers.
 LARGEST_DECIMAL = 90_000_000_000_000
@@ -109,12 +111,13 @@ class Judgement:
     """SQL over a file's columns, qualified with `source`. values: landing column -> typed value of a good row.
     texts: landing column -> what was delivered, as Nullable(String). refusals: (condition, reason) pairs; the
     conditions are never null. fields: of a CSV file; a row of another number of fields is refused for that alone, as its
-    values may stand in the wrong columns."""
+    values may stand in the wrong columns. unknown: column -> condition of a delivered day that stands for none."""
 
     values: dict[str, str]
     texts: dict[str, str]
     refusals: tuple[tuple[str, str], ...]
     fields: Fields | None = None
+    unknown: dict[str, str] = field(default_factory=dict)
 
     @property
     def is_good(self) -> str:
@@ -162,6 +165,7 @@ def judge(table: Table, delivered: Sequence[Delivered], rules: Rules, fields: Fi
     texts: dict[str, str] = {}
     refusals: list[tuple[str, str]] = []
     numbers: dict[str, str] = {}
+    unknown: dict[str, str] = {}
     for column in table.columns:
         source = by_name.get(column.name)
         if source is None:
@@ -172,6 +176,9 @@ def judge(table: Table, delivered: Sequence[Delivered], rules: Rules, fields: Fi
         if fields and column.name == fields.names[-1]:
             texts[column.name] = f"nullIf({texts[column.name]}, {quoted(_ABSENT)})"
         typed = _typed(column, source, rules)
+        if column.may_be_unknown:
+            unknown[column.name] = _stands_for_none(column, source)
+            typed = _or_unknown(column, typed, unknown[column.name])
         numbers[column.name] = typed.number
         if typed.missing and column.required:
             kind = "key" if column.name in table.key else "value"
@@ -187,7 +194,7 @@ def judge(table: Table, delivered: Sequence[Delivered], rules: Rules, fields: Fi
             )
             refusals.append((f"ifNull({product}, 0)", f"amount over the bound: {' x '.join(pair)}"))
     values[UPDATED_AT.name] = _version(table, values, by_name, rules)
-    return Judgement(values, texts, tuple(refusals), fields)
+    return Judgement(values, texts, tuple(refusals), fields, unknown)
 
 
 def _absent(column: Column) -> str:
@@ -218,6 +225,8 @@ def _version(table: Table, values: dict[str, str], by_name: dict[str, Delivered]
         fallback = VERSION_OF_ORDER if table.name == "order_lines" else loaded_at
     elif table.column(table.event_time).kind == "time":
         fallback = values[table.event_time]
+        if table.column(table.event_time).may_be_unknown:
+            fallback = f"greatest({fallback}, {_FIRST_MOMENT})"
     else:
         midnight = f"toTimeZone(toDateTime64({values[table.event_time]}, 3, {quoted(rules.zone)}), 'UTC')"
         fallback = f"least({midnight}, {loaded_at})"
@@ -274,6 +283,8 @@ def _rules_of(column: Column, source: Delivered, typed: _Typed, rules: Rules) ->
             condition = f"{_column(source)} > toDateTime64('{local:%Y-%m-%d %H:%M:%S}', 3, 'UTC')"
         else:
             condition = f"{typed.value} > {instant(limit)}"
+        if column.may_be_unknown:
+            condition = f"({condition}) AND NOT {_stands_for_none(column, source)}"
         refusals.append((sure(condition), f"date in the future: {column.name}"))
     return refusals
 
@@ -300,6 +311,28 @@ def _typed(column: Column, source: Delivered, rules: Rules) -> _Typed:
         return _from_text(column, f"if({text} = 'nan', NULL, {text})", rules)
     make = {"integer": _integer, "decimal": _decimal, "text": _string, "time": _time, "date": _date}[column.kind]
     return make(column, source, rules)
+
+
+def _stands_for_none(column: Column, source: Delivered) -> str:
+    """Condition of a day that other systems write for none: 1753, 1900, the epoch, 9999. Never null."""
+    name = _column(source)
+    last_year = 2149 if column.may_lie_ahead else 2099
+    if source.family == "text":
+        # Compared as text first, which is cheap and false for nearly all.
+        text = f"trimBoth({name})"
+        outside = f"({text} >= '{last_year}' OR {text} < '1970-01-02')"
+        return f"ifNull({text} != '' AND {outside} AND match({text}, '{_TIME_PATTERN}'), 0)"
+    zone = "" if source.family == "date" else ", 0, 'UTC'"
+    make = "toDate32" if source.family == "date" else "toDateTime64"
+    outside = f"{name} < {make}('1970-01-02'{zone}) OR {name} >= {make}('{last_year}-01-01'{zone})"
+    return f"ifNull({outside}, 0)"
+
+
+def _or_unknown(column: Column, typed: _Typed, unknown: str) -> _Typed:
+    """The value, or what says that it is unknown: null, or the epoch where the column holds none."""
+    value = f"if({unknown}, {'NULL' if column.nullable else VERSION_OF_ORDER}, {typed.value})"
+    unparsable = typed.unparsable and f"({typed.unparsable}) AND NOT {unknown}"
+    return replace(typed, value=value, unparsable=unparsable)
 
 
 def _missing(source: Delivered) -> str | None:

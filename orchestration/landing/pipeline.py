@@ -146,7 +146,7 @@ def _judge_table(
     for delivery in deliveries:
         report.files.append(delivery.label)
         report.warnings += delivery.warnings
-        _read(client, side, table, delivery, rules, batch)
+        report.warnings += _read(client, side, table, delivery, rules, batch)
     report.delivered = _count(client, side) + _count(client, f"{side}__refused")
     expected = [delivery.rows for delivery in deliveries if delivery.rows is not None]
     if len(expected) == len(deliveries) and sum(expected) != report.delivered:
@@ -170,8 +170,11 @@ def _judge_table(
     return report
 
 
-def _read(client: Client, side: str, table: Table, delivery: Delivery, rules: Rules, batch: LandingReport) -> None:
-    """Send one delivery through views that type and judge each row, into the side tables of good and refused rows."""
+def _read(client: Client, side: str, table: Table, delivery: Delivery, rules: Rules, batch: LandingReport) -> list[str]:
+    """Send one delivery through views that type and judge each row, into the side tables of good and refused rows.
+
+    Returns warnings about values that were taken as unknown.
+    """
     judgement = judge(table, delivery.columns, rules, delivery.fields)
     raw = f"{side}__raw"
     columns = ", ".join(f"`{column.name}` {column.type}" for column in delivery.columns)
@@ -181,6 +184,14 @@ def _read(client: Client, side: str, table: Table, delivery: Delivery, rules: Ru
         client.command(f"CREATE TABLE {side}__ended (is_end UInt8) ENGINE = MergeTree ORDER BY tuple()")
         is_end = delivery.fields.is_end
         views.append((f"{side}__ended", f"SELECT {is_end} AS is_end FROM {raw} AS source WHERE {is_end}"))
+    if judgement.unknown:
+        counts = {name: f"countIf({condition})" for name, condition in judgement.unknown.items()}
+        columns = ", ".join(f"{name} UInt64" for name in counts)
+        client.command(f"CREATE TABLE {side}__unknown_days ({columns}) ENGINE = MergeTree ORDER BY tuple()")
+        selected = ", ".join(f"{count} AS {name}" for name, count in counts.items())
+        any_unknown = " OR ".join(judgement.unknown.values())
+        where = f"WHERE ({any_unknown}) AND {judgement.is_good}"
+        views.append((f"{side}__unknown_days", f"SELECT {selected} FROM {raw} AS source {where}"))
     for number, (target, select) in enumerate(views):
         client.command(f"CREATE MATERIALIZED VIEW {side}__view_{number} TO {target} AS {select}")
     try:
@@ -202,6 +213,14 @@ def _read(client: Client, side: str, table: Table, delivery: Delivery, rules: Ru
         if not _count(client, f"{side}__ended"):
             raise TierhouseError(_open_quote(client, side, table, delivery))
         client.command(f"DROP TABLE {side}__ended SYNC")
+    warnings = []
+    if judgement.unknown:
+        for name in judgement.unknown:
+            count = scalar(client, f"SELECT sum({name}) FROM {side}__unknown_days")
+            if count:
+                warnings.append(f"{delivery.label}: {count:,} {name} before 1970 or far ahead, taken as unknown")
+        client.command(f"DROP TABLE {side}__unknown_days SYNC")
+    return warnings
 
 
 def _open_quote(client: Client, side: str, table: Table, delivery: Delivery) -> str:

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from deliveries import line, order, write_csv, write_orders, write_parquet
+from deliveries import line, order, write_csv, write_json, write_orders, write_parquet
 
 from orchestration.errors import TierhouseError
 from orchestration.landing.contract import TABLES
@@ -272,3 +272,58 @@ def test_an_open_end_far_in_the_future_is_null(warehouse, tmp_path):
     warehouse.land(write_orders(tmp_path, [order()], [line()]))
     found = warehouse.rows("SELECT valid_from, valid_to FROM {landing}.manager_inputs")
     assert found == [(date(2024, 3, 1), None)]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".jsonl"])
+def test_a_day_that_stands_for_none_is_unknown_and_told_and_the_row_lands(warehouse, tmp_path, suffix):
+    days = ["9999-12-31 00:00:00", "1900-01-01 00:00:00", "1970-01-01 00:00:00", "2099-12-31 23:59:59"]
+    orders = [order(1, delivered_at="2024-03-02 10:00:00")] + [
+        order(number, delivered_at=day) for number, day in enumerate(days, 2)
+    ]
+    customers = [
+        {"customer_id": str(number), "registered_at": day, "customer_name": "x", "updated_at": "2024-03-01 10:00:00"}
+        for number, day in enumerate(["2020-01-01 00:00:00", "1955-05-05 10:00:00", *days])
+    ]
+    write = {".csv": write_csv, ".parquet": _write_times, ".jsonl": write_json}[suffix]
+    write_orders(tmp_path, [order()], [line()])
+    (tmp_path / "orders.csv").unlink()
+    write(tmp_path / f"orders{suffix}", orders)
+    write(tmp_path / f"customers{suffix}", customers)
+    outcome = warehouse.land(tmp_path)
+    assert (outcome["orders"].landed, outcome["customers"].landed) == (5, 6)
+    told = "before 1970 or far ahead, taken as unknown"
+    assert outcome["orders"].warnings == [f"orders{suffix}: 4 delivered_at {told}"]
+    assert outcome["customers"].warnings == [f"customers{suffix}: 5 registered_at {told}"]
+    assert warehouse.one("SELECT groupArray(order_id) FROM {landing}.orders WHERE delivered_at IS NOT NULL") == [1]
+    assert warehouse.one("SELECT groupArray(customer_id) FROM {landing}.customers WHERE registered_at > 0") == [0]
+
+
+def test_a_customer_of_unknown_registration_without_a_version_has_the_first_one(warehouse, tmp_path):
+    write_orders(tmp_path, [order()], [line()])
+    write_csv(tmp_path / "customers.csv", [{"customer_id": "7", "registered_at": "1955-05-05"}])
+    write_csv(tmp_path / "products.csv", [{"product_id": "5", "product_name": "tea", "launched_on": "1900-01-01"}])
+    outcome = warehouse.land(tmp_path)
+    assert as_utc(warehouse.one("SELECT updated_at FROM {landing}.customers")) == utc("1970-01-02 00:00:00")
+    assert warehouse.rows("SELECT launched_on, updated_at = _loaded_at FROM {landing}.products") == [(None, 1)]
+    assert outcome["products"].warnings == ["products.csv: 1 launched_on before 1970 or far ahead, taken as unknown"]
+
+
+def test_a_date_ahead_that_could_be_meant_and_a_day_that_is_none_are_refused(warehouse, tmp_path):
+    orders = [order(), order(2, delivered_at="2098-01-01 00:00:00"), order(3, delivered_at="9999-99-99"),
+              order(4, ordered_at="1900-01-01 00:00:00")]  # fmt: skip
+    outcome = warehouse.land(write_orders(tmp_path, orders, [line()]), limit=1)["orders"]
+    assert outcome.warnings == []
+    assert outcome.reasons == {
+        "date in the future: delivered_at": 1, "unparsable value: delivered_at": 1, "unparsable value: ordered_at": 1,
+    }  # fmt: skip
+
+
+def _write_times(path, rows):
+    """Parquet with times of microseconds, which reach further than those of pandas."""
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    for name, values in columns.items():
+        if name.endswith("_at"):
+            columns[name] = pa.array([datetime.fromisoformat(value) for value in values], pa.timestamp("us"))
+        elif name.endswith("_id"):
+            columns[name] = [int(value) for value in values]
+    pq.write_table(pa.table(columns), path)
