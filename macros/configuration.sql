@@ -10,3 +10,14 @@
 {% macro build_id() -%}
     '{{ (env_var("TIERHOUSE_BUILD_ID", "") if execute else "") or invocation_id }}'
 {%- endmacro %}
+
+{# The few rows of `relation` as one constant, an array for ARRAY JOIN with the names and types of `columns`: each row beside it is
+   repeated in place, where a cross join would be ten times as slow. #}
+{% macro rows_of(relation, columns) -%}
+    {%- set types = [] -%}
+    {%- for name, type in columns.items() %}{% do types.append(name ~ ' ' ~ type) %}{% endfor -%}
+    (
+        select arraySort(groupArray(cast(tuple({{ columns | join(', ') }}) as Tuple({{ types | join(', ') }}))))
+        from {{ relation }}
+    )
+{%- endmacro %}

@@ -2,15 +2,13 @@
 -- the snapshots layer. What a source does not deliver is null, never 0.
 {{ config(order_by='customer_id') }}
 
+{% set delivered = '(select count() > 0 from {} where known_at < ' ~ cutoff() ~ ' and is_deleted = 0)' %}
+{% set has_complaints = delivered.format(ref('stg_complaints')) %}
+{% set has_invoices = delivered.format(ref('stg_invoices')) %}
+{% set has_categories = '(select countIf(category_id is not null) > 0 from ' ~ ref('dim_products') ~ ')' %}
+
 with customers as (
     select * from {{ ref('dim_customers') }}
-),
-
-sources as (
-    select
-        (select count() from {{ ref('stg_complaints') }} where known_at < {{ cutoff() }} and is_deleted = 0) > 0 as has_complaints,
-        (select count() from {{ ref('stg_invoices') }} where known_at < {{ cutoff() }} and is_deleted = 0) > 0 as has_invoices,
-        (select countIf(category_id is not null) from {{ ref('dim_products') }}) > 0 as has_categories
 ),
 
 category_counts as (
@@ -34,23 +32,22 @@ final as (
         ) as customer_age_days,
         orders.* except (as_of_date, customer_id),
 
-        if(has_complaints, toNullable(coalesce(complaints.complaint_count_90d, 0)), null) as complaint_count_90d,
+        if({{ has_complaints }}, toNullable(coalesce(complaints.complaint_count_90d, 0)), null) as complaint_count_90d,
         {{ ratio('complaint_count_90d', 'orders.order_count_90d') }} as complaint_rate_90d,
 
         toUInt8(customers.credit_term_days > 0 or credit.customer_id is not null) as is_on_credit_terms,
         {% for column in ['receivable_amount', 'overdue_amount', 'overdue_days_max'] -%}
-        if(has_invoices and is_on_credit_terms = 1, coalesce(credit.{{ column }}, toNullable(0)), null) as {{ column }},
+        if({{ has_invoices }} and is_on_credit_terms = 1, coalesce(credit.{{ column }}, toNullable(0)), null) as {{ column }},
         {% endfor -%}
         credit.overdue_invoices as overdue_invoices,
         {{ ratio('overdue_amount', 'receivable_amount') }} as overdue_share,
         credit.weighted_days_overdue_180d as weighted_days_overdue_180d,
 
-        if(has_categories, toNullable(toUInt32(coalesce(category_counts.category_count_90d, 0))), null) as category_count_90d,
+        if({{ has_categories }}, toNullable(toUInt32(coalesce(category_counts.category_count_90d, 0))), null) as category_count_90d,
         products.product_count_90d as product_count_90d,
         products.new_product_offered_count_180d as new_product_offered_count_180d,
         products.new_product_tried_count_180d as new_product_tried_count_180d
-    from sources
-    cross join {{ ref('customer_order_features') }} as orders
+    from {{ ref('customer_order_features') }} as orders
     inner join customers on orders.customer_id = customers.customer_id
     inner join {{ ref('customer_product_features') }} as products on orders.customer_id = products.customer_id
     left join {{ ref('customer_complaint_features') }} as complaints on orders.customer_id = complaints.customer_id

@@ -5,15 +5,17 @@
 with inputs as (
     select
         features.customer_id as customer_id,
-        models.scoring_model as scoring_model,
-        models.normalisation as normalisation,
+        models.scoring_model as scoring_model,  -- noqa: RF01
+        models.normalisation as normalisation,  -- noqa: RF01
         {{ score_inputs('features', 'models') }},
         potential.potential_index as potential
-    -- A cross join multiplies its right side once per row of the left one: the small one stands left.
-    from {{ configured('scoring_models') }} as models
-    cross join {{ ref('feature_snapshot') }} as features
+    from {{ ref('feature_snapshot') }} as features
     left join {{ source('predictive', 'potential') }} as potential
         on features.customer_id = potential.customer_id and potential.as_of_date = {{ as_of() }}
+    array join {{ rows_of(configured('scoring_models'), {
+        'scoring_model': 'String', 'normalisation': 'String', 'recency_form': 'String', 'recency_half_life_days': 'Float64',
+        'monetary_input': 'String',
+    }) }} as models
 ),
 
 components as (
@@ -28,8 +30,10 @@ contributions as (
     select
         components.*,
         {{ score_contributions('configuration') }}
-    from (select r_weight, f_weight, m_weight, p_weight from {{ ref('scoring_configuration') }}) as configuration
-    cross join components
+    from components
+    array join {{ rows_of(ref('scoring_configuration'), {
+        'r_weight': 'Float64', 'f_weight': 'Float64', 'm_weight': 'Float64', 'p_weight': 'Float64',
+    }) }} as configuration
 )
 
 select
