@@ -45,6 +45,27 @@ _RANGES: dict[str, tuple[int, int | Decimal]] = {
 _MINIMUMS = ["minimum_orders_per_month", "minimum_average_order_value"]
 _MAXIMUMS = ["maximum_lifetime_value_top_share", "maximum_score_top_share"]
 
+# Columns that a seed must have; `comment` may be left out.
+_COLUMNS = {
+    "score_weights": "valid_from component weight",
+    "potential_weights": "valid_from part weight",
+    "scoring_models": "valid_from scoring_model normalisation monetary_input recency_form recency_half_life_days",
+    "tier_standards": f"valid_from tier tier_rank tier_label {' '.join(_MINIMUMS)} {' '.join(_MAXIMUMS)}",
+    "tier_policy": "valid_from policy is_in_force candidate_rule scoring_model required_criteria percentile_scope "
+    "downgrade_weekdays new_customer_treatment lapsed_treatment blocked_treatment " + " ".join(_RANGES),
+    "tier_gates": "valid_from gate measure threshold best_tier",
+    "tier_benefits": "valid_from tier discount_rate delivery_priority support_channel may_try_new_products",
+    "churn_actions": "valid_from tier churn_risk suggested_action suggested_action_zh",
+}
+# Numbers that no rule below bounds: lowest, highest, whole.
+_NUMBERS: dict[tuple[str, str], tuple[Decimal, int, bool]] = {
+    ("scoring_models", "recency_half_life_days"): (Decimal("0.001"), 100_000, False),
+    ("tier_gates", "threshold"): (Decimal(0), 10**15, False),
+    ("tier_standards", "minimum_orders_per_month"): (Decimal(0), 2**32 - 1, True),
+    ("tier_standards", "minimum_average_order_value"): (Decimal(0), 10**15, False),
+    ("tier_benefits", "delivery_priority"): (Decimal(0), 255, True),
+}
+
 SEEDS = (
     *_COMPONENTS,
     "scoring_models",
@@ -74,6 +95,12 @@ def check_rows(seeds: Seeds, as_of: date | None = None) -> None:
         for line, row in seeds[name]:
             if row.get(column) not in choices:
                 _fail(name, line, f"{column} is `{row.get(column)}`, must be one of {', '.join(sorted(choices))}")
+    for (name, column), (low, high, is_whole) in _NUMBERS.items():
+        for line, row in seeds[name]:
+            number = _number(name, line, row, column)
+            if not low <= number <= high or (is_whole and number != int(number)):
+                kind = "a whole number" if is_whole else "a number"
+                _fail(name, line, f"{column} is `{row[column]}`, must be {kind} from {low} to {high}")
     for name, (column, parts) in _COMPONENTS.items():
         _check_weights(name, column, parts, seeds[name])
     _check_ladder(seeds["tier_standards"])
@@ -96,12 +123,23 @@ def read_seed(path: Path) -> list[tuple[int, Row]]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
+            header = reader.fieldnames or []
             rows = [(reader.line_num, row) for row in reader]
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError:
+        raise TierhouseError(f"seed {path.name} cannot be read: it is not UTF-8 text; save it as UTF-8") from None
+    except (OSError, csv.Error) as error:
         raise TierhouseError(f"seed {path.name} cannot be read: {error}") from None
+    missing = [column for column in _COLUMNS.get(path.stem, "").split() if column not in header] if header else []
+    if missing:
+        _fail(
+            path.stem, 1, f"lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}; it has {', '.join(header)}"
+        )
     if not rows:
         raise TierhouseError(f"seed {path.name} has no row; restore at least one version")
     for line, row in rows:
+        if None in row or None in row.values():
+            fault = "more" if None in row else "fewer"
+            _fail(path.stem, line, f"has {fault} fields than the header; quote a text that holds a comma")
         try:
             date.fromisoformat(row.get("valid_from") or "")
         except ValueError:
@@ -268,7 +306,10 @@ def _check_models(seeds: dict[str, list[tuple[int, Row]]]) -> None:
 
 def _number(name: str, line: int, row: Row, column: str) -> Decimal:
     try:
-        return Decimal(row.get(column) or "")
+        number = Decimal(row.get(column) or "")
+        if not number.is_finite() or abs(number) > 10**18:
+            raise InvalidOperation
+        return number
     except InvalidOperation:
         _fail(name, line, f"{column} is `{row.get(column)}`, must be a number")
         raise

@@ -76,6 +76,19 @@ def test_the_shipped_seeds_are_sound(seeds: Path) -> None:
         ("churn_actions", "1970-01-01,gold,low", "2001-01-01,gold,low", "version 1970-01-01 has no row for gold low"),
         ("churn_actions", "维持日常服务", "", "diamond low has no action in one of the two languages"),
         ("scoring_models", "midrank,midrank", "midrank,zscore", "normalisation is `zscore`"),
+        ("scoring_models", "inverse,30", "inverse,0", "recency_half_life_days is `0`, must be a number from 0.001 to"),
+        ("tier_standards", "15,5000", "nan,5000", "line 2: minimum_orders_per_month is `nan`, must be a number"),
+        ("tier_standards", "15,5000", "1e400,5000", "line 2: minimum_orders_per_month is `1e400`, must be a number"),
+        ("tier_standards", "15,5000", "15.5,5000", "minimum_orders_per_month is `15.5`, must be a whole number from 0"),
+        ("tier_gates", "overdue_days_max,15", "overdue_days_max,long", "line 2: threshold is `long`, must be a number"),
+        (
+            "tier_standards",
+            "minimum_orders_per_month",
+            "orders",
+            "line 1: lacks the column minimum_orders_per_month; it",
+        ),
+        ("score_weights", "r,0.30", "r", "line 2: has fewer fields than the header; quote a text that holds a comma"),
+        ("score_weights", "r,0.30", "r,0,30,", "line 2: has more fields than the header"),
     ],
 )
 def test_a_broken_row_is_named_with_its_fault(seeds: Path, seed: str, before: str, after: str, fault: str) -> None:
@@ -107,6 +120,16 @@ def test_a_day_before_the_first_version_is_refused(seeds: Path) -> None:
 
 def test_the_seeds_hold_on_every_day_that_can_land(seeds: Path) -> None:
     check_seeds(seeds, date(1970, 1, 2))
+
+
+def test_a_seed_of_another_encoding_is_told_to_be_saved_as_utf8(seeds: Path) -> None:
+    path = seeds / "tier_policy.csv"
+    path.write_bytes(path.read_bytes() + "1970-01-02,é".encode("latin-1"))
+
+    with pytest.raises(
+        TierhouseError, match=r"seed tier_policy.csv cannot be read: it is not UTF-8 text; save it as UTF-8"
+    ):
+        check_seeds(seeds)
 
 
 def test_a_missing_seed_is_named(seeds: Path) -> None:
