@@ -299,9 +299,22 @@ def _header(path: Path, format: str, compression: str | None, table: Table) -> l
     with _opened(path, compression) as body:
         text = io.TextIOWrapper(body, encoding="utf-8-sig", newline="")
         if format == "CSVWithNames":
-            return [name.strip().lower() for name in next(csv.reader(text), [])]
+            names = [name.strip().lower() for name in next(csv.reader(text), [])]
+            _demand_line_feeds(path, compression)
+            return names
         first = json.loads(text.readline() or "{}")
         return [*first, *(column.name for column in table.columns if column.name not in first)]
+
+
+def _demand_line_feeds(path: Path, compression: str | None) -> None:
+    """Raise ValueError for a CSV file whose lines end with a carriage return alone: the engine takes all of it for the
+    header, and would find no row."""
+    with _opened(path, compression) as body:
+        start = body.read(_PIECE)
+    if b"\r" in start.rstrip(b"\r") and b"\n" not in start:
+        raise ValueError(
+            "its lines end with a carriage return alone; save it with line feeds and land the folder again"
+        )
 
 
 @contextmanager

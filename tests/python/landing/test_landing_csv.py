@@ -153,3 +153,11 @@ def test_a_file_without_a_header_is_told_to_have_none(warehouse, tmp_path, text)
 def test_rows_of_another_separator_than_the_header_are_refused_with_an_example(warehouse, tmp_path):
     with pytest.raises(TierhouseError, match=f"{FEWER} .1.; for example order_id=1;1;5;1;2"):
         warehouse.land(deliver(tmp_path, f"{HEADER}\n1;1;5;1;2\n"))
+
+
+@pytest.mark.parametrize("suffix", PACK)
+def test_lines_that_end_with_a_carriage_return_alone_are_told_instead_of_delivering_nothing(
+    warehouse, tmp_path, suffix
+):
+    with pytest.raises(TierhouseError, match="its lines end with a carriage return alone; save it with line feeds"):
+        warehouse.land(deliver(tmp_path, f"{HEADER}\r1,1,5,1,2\r1,2,5,1,2\r", suffix))
