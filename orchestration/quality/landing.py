@@ -13,7 +13,8 @@ from orchestration.quality.checks import Build, Expectation, Suite, rows, whole
 from orchestration.warehouse.settings import Settings
 
 # An absent time arrives as the epoch.
-_ABSENT = "toDateTime64('1971-01-01 00:00:00', 3, 'UTC')"
+# The first moment that lands; before it only what stands for none.
+_ABSENT = "toDateTime64('1970-01-02 00:00:00', 3, 'UTC')"
 
 _OF_TABLE: dict[str, list[Expectation]] = {
     "order_lines": [

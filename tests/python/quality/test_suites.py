@@ -57,6 +57,14 @@ def test_faults_in_what_landed_are_found(build, client):
     }
 
 
+def test_a_version_of_the_first_day_that_lands_is_good_and_none_is_found(build, client):
+    late = {"_loaded_at": "_loaded_at + 1"}
+    plant(client, build, "landing.orders", late | {"updated_at": "toDateTime64('1970-01-02 00:00:00', 3, 'UTC')"})
+    assert failed(judge(build, "landing")) == set()
+    plant(client, build, "landing.orders", late | {"updated_at": "toDateTime64(0, 3, 'UTC')"})
+    assert failed(judge(build, "landing")) == {("orders", "update_time_present")}
+
+
 def test_landing_without_orders_is_found(build, client):
     client.command(f"TRUNCATE TABLE {build.table('landing', 'orders')}")
     assert failed(judge(build, "landing")) == {("orders", "not_empty")}
