@@ -98,7 +98,8 @@ def _id(name: str, description: str, nullable: bool = False) -> Column:
 
 
 def _time(name: str, description: str, nullable: bool = False, may_be_unknown: bool = False) -> Column:
-    return Column(name, TIME, description, nullable=nullable, required=not nullable, may_be_unknown=may_be_unknown)
+    is_required = not nullable and not may_be_unknown
+    return Column(name, TIME, description, nullable=nullable, required=is_required, may_be_unknown=may_be_unknown)
 
 
 def _date(name: str, description: str, nullable: bool = False, may_lie_ahead: bool = False) -> Column:

@@ -327,3 +327,13 @@ def _write_times(path, rows):
         elif name.endswith("_id"):
             columns[name] = [int(value) for value in values]
     pq.write_table(pa.table(columns), path)
+
+
+@pytest.mark.parametrize("registered_at", [{}, {"registered_at": ""}])
+def test_customers_whose_registration_is_not_delivered_land_once(warehouse, tmp_path, registered_at):
+    write_orders(tmp_path, [order()], [line()])
+    write_csv(tmp_path / "customers.csv", [{"customer_id": "7", "customer_name": "Lotus", **registered_at}])
+    assert warehouse.land(tmp_path)["customers"].landed == 1
+    assert warehouse.land(tmp_path)["customers"].landed == 0
+    found = warehouse.rows("SELECT customer_name, registered_at FROM {landing}.customers")
+    assert found == [("Lotus", datetime(1970, 1, 1))]
