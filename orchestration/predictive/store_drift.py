@@ -81,7 +81,7 @@ def _columns(client: Client, settings: Settings) -> dict[tuple[str, str], str]:
             parameters={"database": settings.database("snapshots"), "table": table},
         ).result_rows
         for name, type_name in rows:
-            is_number = any(sign in type_name for sign in ("Int", "Float", "Decimal"))
+            is_number = type_name.removeprefix("Nullable(").startswith(("UInt", "Int", "Float", "Decimal"))
             is_compared = (
                 name in wanted if wanted else is_number and name not in _NOT_COMPARED and not name.endswith(_GROWS)
             )

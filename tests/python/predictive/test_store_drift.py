@@ -35,6 +35,7 @@ def settings(own_warehouse: Settings) -> Settings:
         f"CREATE TABLE {snapshots}.customer_feature_snapshots {create} number AS customer_id, "
         f"toDecimal64(1000 * {chance} / if(build.1 = '{LATER}', 2, 1), 2) AS net_amount_90d, "
         f"if(number % 3 = 0, NULL, {chance}) AS growth_share, toDecimal64(number, 2) AS net_amount_to_date, "
+        "[(toUInt32(number), toDecimal64(1, 2))] AS overdue_invoices, "
         f"if(build.1 = '{LATER}' AND number % 4 = 0, 'west', 'east') AS region_code, 'hotel' AS business_type {rows}"
     )
     client.command(
@@ -65,7 +66,7 @@ def test_what_changed_since_the_reference_is_named(client: Client, settings: Set
 
     alarms = {row["feature"] for row in rows if row["is_alarm"]}
     assert alarms == {"net_amount_90d", "region_code"}
-    # What grows by itself and what is a name is left out; scores stand beside features.
+    # What grows by itself, what is a name and what is a list is left out; scores stand beside features.
     assert {(row["feature"], row["kind"]) for row in rows} == {
         ("net_amount_90d", "feature"), ("growth_share", "feature"), ("region_code", "feature"),
         ("business_type", "feature"), ("r_score", "score"), ("gap_ratio", "score"),
