@@ -114,7 +114,8 @@ def test_histories_of_tiers_alone_hold_the_tiers_of_the_second_implementation(
     assert found == {key: (expected[key].state.tier, candidate) for key, candidate in candidates.items()}
 
 
-@EXAMPLES
+# Three statements per example, each of which takes the engine longer to plan than to run.
+@settings(EXAMPLES, max_examples=10)
 @given(history=histories())
 def test_one_step_and_a_history_from_a_stored_day_go_on_as_the_whole_history_does(
     client: Client, in_sql: Callable[..., Rows], history: History
