@@ -1,7 +1,7 @@
 {# The tier machine: rules in docs/state_machine.md. A tier changes in `earned_rank_after` and `tier_rank_after` alone;
    `tier_transition` makes the whole state of them. The daily model applies it to the state of the day before, `replayed_states` to
-   whole histories. Arguments `state`, `inputs`, `before` and
-   `after` map a name to a SQL expression, so the same text serves columns and elements of tuples. Nothing here needs dbt. #}
+   whole histories. Arguments `state`, `inputs`, `before` and `after` map a name to a SQL expression, so the same text serves
+   columns and elements of tuples. Nothing here needs dbt. #}
 
 {# The rank that is earned after a day, cut off at the lowest rank, for a ladder that has become shorter. The names given inside
    (machine_...) are visible where the macro is used. #}

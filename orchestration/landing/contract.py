@@ -18,7 +18,8 @@ class Column:
     type: ClickHouse type without Nullable. default: what a missing value becomes in a column that is neither nullable
     nor required. values: the only texts (or whole numbers) allowed. at_most: largest number allowed. bounded: an
     amount or quantity that the configured bound limits. may_lie_ahead: a date that may be in the future.
-    may_be_unknown: a day that stands for none, before 1970 or from 2099 on, is unknown instead of costing the row.
+    may_be_unknown: a day that stands for none, before 1970 or from 2099 on (2149 where
+    it may lie ahead), is unknown instead of costing the row.
     """
 
     name: str

@@ -18,7 +18,8 @@ from orchestration.landing.tables import quoted
 # A line without updated_at takes the ordered_at of its order, which is known only once the orders have been judged.
 VERSION_OF_ORDER = "toDateTime64(0, 3, 'UTC')"
 
-_FIRST_MOMENT = "toDateTime64('1970-01-02 00:00:00', 3, 'UTC')"
+# The first moment that lands; before it only the epoch, which stands for none.
+FIRST_MOMENT = "toDateTime64('1970-01-02 00:00:00', 3, 'UTC')"
 
 # Beyond this a Decimal(18, 4) overflows on its way through scaled integers.
 LARGEST_DECIMAL = 90_000_000_000_000
@@ -122,14 +123,12 @@ class Judgement:
     @property
     def is_good(self) -> str:
         """Condition of a row that may land."""
-        bad = " OR ".join(f"({condition})" for condition, _ in (*self._of_fields, *self.refusals)) or "0"
-        return f"NOT ({bad})" + (f" AND {self.fields.is_row}" if self.fields else "")
+        return f"NOT ({self._has_fault}){self._and_is_row}"
 
     @property
     def is_bad(self) -> str:
         """Condition of a row that is refused."""
-        bad = " OR ".join(f"({condition})" for condition, _ in (*self._of_fields, *self.refusals)) or "0"
-        return f"({bad}) AND {self.fields.is_row}" if self.fields else bad
+        return f"({self._has_fault}){self._and_is_row}"
 
     @property
     def reason(self) -> str:
@@ -138,6 +137,14 @@ class Judgement:
         reasons = f"arrayStringConcat(arrayFilter(reason -> reason != '', [{parts}]), '; ')" if parts else "''"
         of_fields = ", ".join(f"{condition}, {quoted(reason)}" for condition, reason in self._of_fields)
         return f"multiIf({of_fields}, {reasons})" if of_fields else reasons
+
+    @property
+    def _has_fault(self) -> str:
+        return " OR ".join(f"({condition})" for condition, _ in (*self._of_fields, *self.refusals)) or "0"
+
+    @property
+    def _and_is_row(self) -> str:
+        return f" AND {self.fields.is_row}" if self.fields else ""
 
     @property
     def _of_fields(self) -> tuple[tuple[str, str], ...]:
@@ -226,7 +233,7 @@ def _version(table: Table, values: dict[str, str], by_name: dict[str, Delivered]
     elif table.column(table.event_time).kind == "time":
         fallback = values[table.event_time]
         if table.column(table.event_time).may_be_unknown:
-            fallback = f"greatest({fallback}, {_FIRST_MOMENT})"
+            fallback = f"greatest({fallback}, {FIRST_MOMENT})"
     else:
         midnight = f"toTimeZone(toDateTime64({values[table.event_time]}, 3, {quoted(rules.zone)}), 'UTC')"
         fallback = f"least({midnight}, {loaded_at})"

@@ -8,13 +8,10 @@ from __future__ import annotations
 from clickhouse_connect.driver.client import Client
 
 from orchestration.landing.contract import TABLES, Column, Table
+from orchestration.landing.judge import FIRST_MOMENT
 from orchestration.landing.tables import scalar
 from orchestration.quality.checks import Build, Expectation, Suite, rows, whole
 from orchestration.warehouse.settings import Settings
-
-# An absent time arrives as the epoch.
-# The first moment that lands; before it only what stands for none.
-_ABSENT = "toDateTime64('1970-01-02 00:00:00', 3, 'UTC')"
 
 _OF_TABLE: dict[str, list[Expectation]] = {
     "order_lines": [
@@ -54,12 +51,12 @@ def _suite(build: Build, table: Table, newest: dict[str, str]) -> Suite:
         rows(
             "update_time_present",
             "Every row says when the source wrote this version of it.",
-            f"updated_at >= {_ABSENT}",
+            f"updated_at >= {FIRST_MOMENT}",
         ),
         whole(
             "load_time_present",
             "Every row of the table, old ones too, says when it was loaded.",
-            f"(SELECT count() FROM {name} WHERE _loaded_at < {_ABSENT}) = 0",
+            f"(SELECT count() FROM {name} WHERE _loaded_at < {FIRST_MOMENT}) = 0",
         ),
         *(_value_expectation(column) for column in table.columns if _is_limited(column)),
         *_OF_TABLE.get(table.name, []),
