@@ -12,6 +12,7 @@
 {% set watermark = facts_watermark() %}
 {% set newer = 'loaded_at > ' ~ watermark if watermark else 'false' %}
 {% set sources = [ref('stg_orders'), ref('stg_order_lines'), ref('stg_refunds')] %}
+{% set header_facts = 'cityHash64(customer_id, ordered_at, channel, ' ~ is_order_valid() ~ ')' %}
 {% set in_work = 'order_id in (select order_id from changed)' if watermark else 'true' %}
 
 with changed as (
@@ -28,11 +29,9 @@ flagged as (
     from {{ ref('stg_orders') }}
     where {{ in_work }}
     group by order_id
-    -- A version that moves neither customer nor time nor channel nor validity (paid, delivered ...) changes no fact.
-    having count() > 1 and (
-            min(customer_id) != max(customer_id) or min(ordered_at) != max(ordered_at)
-            or min(channel) != max(channel) or min({{ is_order_valid() }}) != max({{ is_order_valid() }})
-        )
+    -- A version that moves neither customer nor time nor channel nor validity (paid, delivered ...) changes no fact. One hash of
+    -- the four is a third of the work of comparing each.
+    having min({{ header_facts }}) != max({{ header_facts }})
     union all
     -- Lines that all carry one moment cannot be versions of one another, since landing keeps one per moment.
     select order_id, 0, 1, 0, toDateTime64(0, 3, 'UTC')

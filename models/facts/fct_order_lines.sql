@@ -48,13 +48,15 @@ header_periods as (
     from header_versions
     where is_repetition = 0
     union all
-    -- All versions say the same.
-    select
-        order_id, any(customer_id), any(ordered_at), any(business_date), any(channel), any({{ is_order_valid() }}),
-        min(known_at), {{ end_of_time() }}
-    from {{ ref('stg_orders') }}
-    where {{ changed }} and order_id not in {{ with_header_versions }}
-    group by order_id
+    -- All versions say the same: the first one, which reading in the order of the key finds without gathering anything.
+    (
+        select
+            order_id, customer_id, ordered_at, business_date, channel, {{ is_order_valid() }}, known_at, {{ end_of_time() }}
+        from {{ ref('stg_orders') }}
+        where {{ changed }} and order_id not in {{ with_header_versions }}
+        order by order_id, known_at
+        limit 1 by order_id
+    )
 ),
 
 line_periods as (
@@ -74,7 +76,7 @@ recomputed as (
         header_periods.customer_id as customer_id,
         header_periods.ordered_at as ordered_at,
         header_periods.business_date as business_date,
-        header_periods.channel as channel,
+        toLowCardinality(header_periods.channel) as channel,
         line_periods.product_id as product_id,
         line_periods.quantity as quantity,
         line_periods.unit_price as unit_price,

@@ -139,7 +139,7 @@ entangled as (
         assumeNotNull(states.customer_id) as customer_id,
         assumeNotNull(states.ordered_at) as ordered_at,
         assumeNotNull(states.business_date) as business_date,
-        assumeNotNull(states.channel) as channel,
+        toLowCardinality(assumeNotNull(states.channel)) as channel,
         toUInt32(states.line_count) as line_count,
         cast(states.gross_amount as Decimal(18, 2)) as gross_amount,
         cast(if(states.line_count > 0, states.refund_amount, 0) as Decimal(18, 2)) as refund_amount,
@@ -155,11 +155,11 @@ entangled as (
     where states.customer_id is not null
 ),
 
--- Orders with one period: their lines added up.
+-- Orders with one period: their lines added up. That period has not ended, and the date follows from the moment.
 simple_sums as (
     select
         order_id,
-        {% for column in ['known_from', 'known_to', 'customer_id', 'ordered_at', 'business_date', 'channel'] -%}
+        {% for column in ['known_from', 'customer_id', 'ordered_at', 'channel'] -%}
         any(lines.{{ column }}) as {{ column }},
         {% endfor -%}
         {{ line_measures() }}
@@ -170,7 +170,13 @@ simple_sums as (
 
 simple as (
     select
-        order_id, known_from, known_to, customer_id, ordered_at, business_date, channel,
+        order_id,
+        known_from,
+        {{ end_of_time() }} as known_to,
+        customer_id,
+        ordered_at,
+        toDate(ordered_at, '{{ var("zone") }}') as business_date,
+        toLowCardinality(simple_sums.channel) as channel,
         toUInt32(simple_sums.line_count) as line_count,
         cast(simple_sums.gross_amount as Decimal(18, 2)) as gross_amount,
         toDecimal64(0, 2) as refund_amount,

@@ -168,6 +168,12 @@ def _orders(settings: Settings, as_of: date, known_until: date, table: str = "fc
     )
 
 
+def _order_days(as_of: date, days: int) -> str:
+    """The order days of a customer in the last `days` days, ascending; gathered first, which is less work than a set of each."""
+    dates = f"groupArrayIf(business_date, business_date > toDate('{as_of}') - {days})"
+    return f"arrayMap(day -> toInt32(day), arraySort(arrayDistinct({dates})))"
+
+
 def _described(settings: Settings, known_until: date) -> str:
     """Business type and status of customers as they are described at a cut-off; the facts hold those of the day in work only."""
     return (
@@ -193,7 +199,7 @@ def read_history(
             histories.first_day AS first_day, histories.order_days AS order_days
         FROM (
             SELECT customer_id, toInt32(min(business_date)) AS first_day,
-                arraySort(groupUniqArrayIf(toInt32(business_date), business_date > toDate('{as_of}') - {days})) AS order_days
+                {_order_days(as_of, days)} AS order_days
             {orders}{chosen}
             GROUP BY customer_id
             HAVING notEmpty(order_days)
@@ -239,7 +245,7 @@ def _read_customers(client: Client, settings: Settings, as_of: date, known_until
         FROM (
             SELECT customer_id, toInt64(min(business_date)) AS first_day, toInt64(max(business_date)) AS last_day,
                 {", ".join(sums)},
-                arraySort(groupUniqArrayIf(toInt32(business_date), business_date > {day} - {HISTORY_DAYS})) AS order_days
+                {_order_days(as_of, HISTORY_DAYS)} AS order_days
             {_orders(settings, as_of, known_until)}
             GROUP BY customer_id
         ) AS sums
@@ -286,7 +292,7 @@ def _categories(client: Client, settings: Settings, as_of: date, known_until: da
             ) AS bought
             INNER JOIN ({products}) AS products ON bought.product_id = products.product_id
         )
-        SELECT customer_id, category_id, toUInt32(groupBitmap(toUInt32(business_date))) AS order_days_reference,
+        SELECT customer_id, category_id, toUInt32(arrayUniq(groupArray(business_date))) AS order_days_reference,
             toUInt32(0) AS order_days_recent, toFloat64(sum(gross_amount)) AS amount_reference
         FROM lines
         WHERE business_date > {day} - {CATEGORY_RECENT_DAYS + CATEGORY_REFERENCE_DAYS} AND business_date <= {day} - {CATEGORY_RECENT_DAYS}

@@ -78,7 +78,7 @@ def read_customers(client: Client, settings: Settings, as_of: date, known_until:
     table = client.query_arrow(
         f"""
         SELECT customer_id,
-            toUInt32(groupBitmap(toUInt32(business_date))) AS order_day_count,
+            toUInt32(arrayUniq(groupArray(business_date))) AS order_day_count,
             toUInt32(max(business_date) - min(business_date)) AS days_to_last_order,
             toUInt32({_day(as_of)} - min(business_date)) AS days_since_first_order,
             {_SUMS}
@@ -107,7 +107,7 @@ def read_training(client: Client, settings: Settings, until: date, options: Opti
             toUInt32(arrayCount(day -> day <= {_day(until)} - {holdout}, days)) AS early_order_day_count,
             toUInt32(if(early_order_day_count > 0, days[early_order_day_count] - days[1], 0)) AS early_days_to_last_order
         FROM (
-            SELECT customer_id, arraySort(groupUniqArray(business_date)) AS days, {_SUMS} {known} GROUP BY customer_id
+            SELECT customer_id, arraySort(arrayDistinct(groupArray(business_date))) AS days, {_SUMS} {known} GROUP BY customer_id
         )
         ORDER BY customer_id
         """

@@ -287,6 +287,7 @@ def _configuration(folder: Path, memory_bytes: int) -> str:
     users, nowhere = escape(str(folder / "users.xml")), escape(str(folder / "no_files"))
     return f"""<clickhouse>
   <max_server_memory_usage>{memory_bytes}</max_server_memory_usage>
+  <os_threads_nice_value_merge_mutate>19</os_threads_nice_value_merge_mutate>
   <default_database>{_OVERLAY}</default_database>
   <users_config>{users}</users_config>
   <user_directories><users_xml><path>{users}</path></users_xml></user_directories>
