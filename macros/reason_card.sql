@@ -109,7 +109,7 @@
                     (1, ifNull(toString({{ target }}_orders), ''), toString(orders_per_month)),
                     (
                         2, ifNull(toDecimalString({{ target }}_order_value, 2), ''),
-                        ifNull(toDecimalString(floor(average_order_value, 2), 2), '-')
+                        {{ whole_cents_text('average_order_value') }}
                     ),
                     (3, {{ money_text(target ~ '_lifetime_value_cents') }}, toDecimalString(lifetime_value, 2))
                 ],
@@ -119,7 +119,7 @@
                 (4, 1, ifNull(toString({{ target }}_order_count), ''), toString(order_count)),
                 (
                     if({{ rule(rules, 'monetary_input') }} = 'net_amount', 5, 2), 1, {{ money_text(target ~ '_monetary_cents') }},
-                    ifNull(toDecimalString(floor(monetary_now, 2), 2), '-')
+                    {{ whole_cents_text('monetary_now') }}
                 ),
                 (6, 0, ifNull(toString({{ target }}_days_since_last_order), ''), toString(days_since_last_order)),
                 (if(is_in_units, 7, 11), 1, {{ share_text(target ~ '_p_score') }}, {{ share_text('p_score') }}),
@@ -140,6 +140,12 @@
 {%- endmacro %}
 {% macro share_text(share) -%}
     ifNull(toDecimalString({{ share }}, 4), '')
+{%- endmacro %}
+
+{# A measured amount in whole cents, as text, never more than it is: what falls short of a bound must not look like the bound.
+   Not floor(), for which 0.29 is 28 cents. #}
+{% macro whole_cents_text(value) -%}
+    if({{ value }} is null, '-', {{ money_text(cents_until('assumeNotNull(' ~ value ~ ')')) }})
 {%- endmacro %}
 
 {# The parts as one text: "orders in 30 days at least 9 (now 7); ...". #}

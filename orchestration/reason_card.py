@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from decimal import ROUND_FLOOR, Decimal
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -216,7 +217,7 @@ def _criteria(card: Card, labels: Mapping[str, str], names: Mapping[str, str]) -
     for target, tier in targets:
         table.add_column(labels["keep" if target == "to_keep" else "next"].format(tier=names[tier]))
     for criterion, reached in _CRITERIA.items():
-        now = _number(card[criterion], 0 if criterion == "orders_per_month" else 2)
+        now = _number(card[criterion], 0) if criterion == "orders_per_month" else _whole_cents(card[criterion])
         cells = [labels[criterion], now, names[card[reached]]]
         for target, _tier in targets:
             is_missed = criterion in card[f"criteria_missed_{target}"]
@@ -254,10 +255,11 @@ def _score(card: Card, labels: Mapping[str, str], names: Mapping[str, str]) -> T
     }
     for component, (measure, places, sign) in measures.items():
         score = card[f"{component}_score"]
+        measured = card[measure] if measure else score
         weight = weights[component] / in_use if component != "p" else weights["p"] if score is not None else 0.0
         cells = [
             labels[component],
-            _number(card[measure] if measure else score, places),
+            _whole_cents(measured) if component == "m" else _number(measured, places),
             _number(score, 4),
             _percent(weight),
             _number(card[f"{component}_contribution"], 6),
@@ -350,6 +352,11 @@ def _targets(card: Card) -> list[tuple[str, str]]:
 
 def _number(value: Any, places: int) -> str:
     return "-" if value is None else f"{value:,.{places}f}"
+
+
+def _whole_cents(value: Any) -> str:
+    """Never more than the amount is, as in the sentences: what falls short of a bound must not look like the bound."""
+    return _number(None if value is None else Decimal(str(value)).quantize(Decimal("0.01"), ROUND_FLOOR), 2)
 
 
 def _percent(share: float) -> str:

@@ -190,6 +190,20 @@ def test_an_override_is_named_with_its_end_and_what_comes_after(engine: Client) 
     assert "2026-03-14：人工指定的最后一天，之后为白银" in reason_card(card, "zh")
 
 
+def test_an_amount_is_shown_in_whole_cents_and_never_above_what_it_is(engine: Client) -> None:
+    text = render("whole_cents_text", "value")
+    shown = f"SELECT countIf({text} != toDecimalString(toDecimal64(number, 2) / 100, 2)) FROM "
+    whole = "(SELECT number, number / 100 AS value FROM numbers(300000))"
+    assert engine.command(f"{shown} {whole}") == 0  # floor(0.29, 2) is 0.28
+    between = "(SELECT number, (number + 0.75) / 100 AS value FROM numbers(300000))"
+    assert engine.command(f"{shown} {between}") == 0
+    for value, cents in ((0.29, "0.29"), (3215.7275, "3,215.72"), (-0.005, "-0.01")):
+        card = one_card(engine, average_order_value=value, order_count=8)
+        sentences = f"{card['how_to_keep']}; {card['how_to_gain_next']}"
+        assert f"(now {cents.replace(',', '')})" in sentences
+        assert f" {cents} " in reason_card(card)
+
+
 def test_a_day_whose_rules_were_not_kept_has_no_cards(engine: Client) -> None:
     """An earlier version published it: a ladder without steps would say that nothing is needed to keep a tier."""
     unknown: dict[str, Any] = {name: [] for name in ("ladder", "tier_labels", "gates")}
