@@ -87,7 +87,9 @@ def inputs(
     needs_score = with_scores or rules.candidate_rule == "score"
     needs_components = needs_score and not reuse.components
     compares = not reuse.lifetime_share or (needs_score and not (reuse.score_share and reuse.components))
-    region = "region_code" if row["percentile_scope"] == "region" else "''"
+    # Who is compared with whom.
+    group = "as_of_date, percentile_group" if row["percentile_scope"] == "region" else "as_of_date"
+    region = ", region_code AS percentile_group" if row["percentile_scope"] == "region" else ""
     # Customers are compared with all others, so that a part of them is taken after that.
     early, late = ("true", part.holds()) if compares else (part.holds(), "true")
     steps = ["base AS (" + _base(settings, days, early, needs_components) + ")"]
@@ -97,19 +99,17 @@ def inputs(
         source = "scored"
     total = "total_score" if needs_score else "0."
     top_share = (
-        "stored_lifetime_value_top_share"
-        if reuse.lifetime_share
-        else render("midrank", "lifetime_value desc", "as_of_date, percentile_group")
+        "stored_lifetime_value_top_share" if reuse.lifetime_share else render("midrank", "lifetime_value desc", group)
     )
     score_share = "1."
     if needs_score:
         score_share = (
             "stored_score_top_share"
             if reuse.score_share and reuse.components
-            else render("midrank", "total_score desc", "as_of_date, percentile_group")
+            else render("midrank", "total_score desc", group)
         )
     score_rank = "toUInt32(rank() OVER (PARTITION BY as_of_date ORDER BY total_score DESC))" if with_scores else "0"
-    steps.append(f"grouped AS (SELECT *, {region} AS percentile_group FROM {source})")
+    steps.append(f"grouped AS (SELECT *{region} FROM {source})")
     steps.append(
         f"ranked AS (SELECT *, {total} AS score, {top_share} AS lifetime_value_top_share, {score_share} AS score_top_share, "
         f"{score_rank} AS score_rank FROM grouped)"
@@ -121,8 +121,10 @@ def inputs(
 def _base(settings: Settings, days: Sequence[date], where: str, with_potential: bool) -> str:
     """Stored measures of the days; the mart of features is read for what the mart of tiers does not have."""
     marts, chosen = settings.database("marts"), days_list(days)
+    # Words of a few kinds as numbers of a dictionary: windows move them around once per component.
     history = (
-        "SELECT as_of_date, customer_id, toString(region_code) AS region_code, customer_status, "
+        "SELECT as_of_date, customer_id, toLowCardinality(toString(region_code)) AS region_code, "
+        "toLowCardinality(toString(customer_status)) AS customer_status, "
         "first_order_date, days_since_last_order, orders_per_month, order_count AS order_count_90d, net_amount_90d, "
         "average_order_value AS average_order_value_90d, lifetime_value, "
         "lifetime_value_top_share AS stored_lifetime_value_top_share, score_top_share AS stored_score_top_share, "
