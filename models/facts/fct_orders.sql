@@ -155,11 +155,11 @@ entangled as (
     where states.customer_id is not null
 ),
 
--- Orders with one period: their lines added up. That period has not ended, and the date follows from the moment.
+-- Orders with one period: their lines added up. That period has not ended.
 simple_sums as (
     select
         order_id,
-        {% for column in ['known_from', 'customer_id', 'ordered_at', 'channel'] -%}
+        {% for column in ['known_from', 'customer_id', 'ordered_at', 'business_date', 'channel'] -%}
         any(lines.{{ column }}) as {{ column }},
         {% endfor -%}
         {{ line_measures() }}
@@ -175,7 +175,7 @@ simple as (
         {{ end_of_time() }} as known_to,
         customer_id,
         ordered_at,
-        toDate(ordered_at, '{{ var("zone") }}') as business_date,
+        business_date,
         toLowCardinality(simple_sums.channel) as channel,
         toUInt32(simple_sums.line_count) as line_count,
         cast(simple_sums.gross_amount as Decimal(18, 2)) as gross_amount,

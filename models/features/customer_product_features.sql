@@ -33,7 +33,7 @@ offered as (
 ranges as (
     select
         customer_id,
-        -- Half the work of a set per customer.
+        -- Less work than a set per customer.
         arrayUniq(groupArrayIf(product_id, {{ in_window('business_date', 90) }})) as product_count,
         groupUniqArrayIf(product_id, product_id in (select product_id from launched)) as tried_products
     from {{ ref('fct_order_lines') }}

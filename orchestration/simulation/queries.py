@@ -88,8 +88,7 @@ def inputs(
     needs_components = needs_score and not reuse.components
     compares = not reuse.lifetime_share or (needs_score and not (reuse.score_share and reuse.components))
     # Who is compared with whom.
-    group = "as_of_date, percentile_group" if row["percentile_scope"] == "region" else "as_of_date"
-    region = ", region_code AS percentile_group" if row["percentile_scope"] == "region" else ""
+    group = "as_of_date, region_code" if row["percentile_scope"] == "region" else "as_of_date"
     # Customers are compared with all others, so that a part of them is taken after that.
     early, late = ("true", part.holds()) if compares else (part.holds(), "true")
     steps = ["base AS (" + _base(settings, days, early, needs_components) + ")"]
@@ -109,10 +108,9 @@ def inputs(
             else render("midrank", "total_score desc", group)
         )
     score_rank = "toUInt32(rank() OVER (PARTITION BY as_of_date ORDER BY total_score DESC))" if with_scores else "0"
-    steps.append(f"grouped AS (SELECT *{region} FROM {source})")
     steps.append(
         f"ranked AS (SELECT *, {total} AS score, {top_share} AS lifetime_value_top_share, {score_share} AS score_top_share, "
-        f"{score_rank} AS score_rank FROM grouped)"
+        f"{score_rank} AS score_rank FROM {source})"
     )
     steps.append(f"criteria AS ({_criteria(rules, late, with_scores)})")
     return f"WITH {', '.join(steps)} {_machine_inputs(settings, variant, days, with_scores)}"
