@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SQLITE_BUSY_TIMEOUT_SECONDS, SqliteEventLogStorage
 from dagster._serdes import ConfigurableClassData
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -59,6 +61,20 @@ class OneEngineEventLogStorage(SqliteEventLogStorage):
         if table_name not in self._seen_tables and super().has_table(table_name):
             self._seen_tables.add(table_name)
         return table_name in self._seen_tables
+
+    def delete_events(self, run_id: str) -> None:
+        """Forget a run with its file and what its checks found, both of which Dagster's class leaves."""
+        super().delete_events(run_id)
+        with self.index_connection() as connection:
+            connection.execute(AssetCheckExecutionsTable.delete().where(AssetCheckExecutionsTable.c.run_id == run_id))
+        with self._db_lock:
+            engine = self._engines.pop(run_id, None)
+            if engine:
+                engine.dispose()
+            self._initialized_dbs.discard(run_id)
+            file = Path(self.path_for_shard(run_id))
+            for one in (file, *(file.with_name(file.name + ending) for ending in ("-wal", "-shm"))):
+                one.unlink(missing_ok=True)
 
     def _kept_engine(self, shard: str) -> Engine:
         if shard not in self._engines:

@@ -18,20 +18,17 @@ def run_job(settings: Settings, name: str, day: date, failed: str) -> None:
     """Run the job for a day. Raises TierhouseError, `failed` and the reason in one line, when it does not succeed."""
     os.environ.update(dbt_environment(settings))
     ensure_manifest(settings)
-    instance = dagster_instance(settings)
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
     from orchestration.definitions import defs
 
-    result = (
-        defs()
-        .resolve_job_def(name)
-        .execute_in_process(
+    job = defs().resolve_job_def(name)
+    with dagster_instance(settings) as instance:
+        result = job.execute_in_process(
             partition_key=day.isoformat(),
             instance=instance,
             raise_on_error=False,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )
-    )
     progress.finish()
     if not result.success:
         reason = first_failure(result.all_events) or "no reason given; see `dagster dev`"

@@ -139,7 +139,9 @@ def refresh(
             history.build_facts(client, settings, days[-1], full)
             for day in days[:-1]:
                 yield Published(day, history.build_day(client, settings, day))
-        published = _run(dagster_instance(settings), days[-1], full=full and len(days) == 1)
+        # Closed at the end, which lets SQLite fold its write-ahead logs of some MB into the files.
+        with dagster_instance(settings) as instance:
+            published = _run(instance, days[-1], full=full and len(days) == 1)
         unchanged.remember(client, settings, days[-1], before)
         yield published
 

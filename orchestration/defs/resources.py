@@ -13,6 +13,7 @@ from orchestration.failures import first_failure
 from orchestration.landing import repair
 from orchestration.lock import writer_lock
 from orchestration.operations import drop_unpublished_builds, end_run, mark_killed, start_run
+from orchestration.run_history import forget_old_runs
 from orchestration.warehouse.client import located, shared_client
 from orchestration.warehouse.settings import Settings
 
@@ -55,6 +56,8 @@ class RefreshRun(dg.ConfigurableResource):
                 message = _why_it_failed(context, run.run_id)
                 if end_run(client, settings, run.run_id, message):
                     drop_unpublished_builds(client, settings)
+                if context.instance is not None:
+                    forget_old_runs(context.instance)
 
 
 def _why_it_failed(context: dg.InitResourceContext, run_id: str) -> str:
