@@ -24,6 +24,8 @@ from orchestration.warehouse.settings import Settings
 
 START_SECONDS = 60.0
 PROBE_SECONDS = 5.0
+# Exit code of a server process that found another one on its folder.
+FOLDER_IN_USE = 75
 IDENTITY_HEADER = "X-Tierhouse-Home"
 
 
@@ -125,34 +127,46 @@ def _start_embedded(settings: Settings) -> RunningServer:
     except OSError as error:
         raise TierhouseError(f"cannot write to {settings.home}: {error.strerror}; set TIERHOUSE_HOME") from None
     with _start_lock(settings.home):
-        server = running_server(settings.home)
-        if server is not None:
-            return server
-        port = _free_port(settings)
-        command = [sys.executable, "-m", "orchestration.warehouse.serve", "--host", settings.host, "--port", str(port)]
-        environment = os.environ | settings.environment()
-        package_root = str(Path(__file__).resolve().parents[2])
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [package_root, environment.get("PYTHONPATH", "")]))
-        with log.open("ab") as output:
-            process = subprocess.Popen(
-                [*command, "--until-idle"],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                env=environment,
-                cwd=settings.home,
-                start_new_session=True,
-            )
+        process = None
+        in_use = False
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             server = running_server(settings.home)
             if server is not None:
                 return server
-            if process.poll() is not None:
-                raise TierhouseError(_last_words(log))
+            if process is None:
+                process = _launch(settings, log)
+            elif process.poll() is not None:
+                # Another one is on its way down, as after idle minutes, or on its way up: the folder is free or answers soon.
+                in_use = process.returncode == FOLDER_IN_USE
+                if not in_use:
+                    raise TierhouseError(_last_words(log))
+                process = None
             time.sleep(0.05)
-        process.terminate()
+        if process is not None:
+            process.terminate()
+    if in_use:
+        raise TierhouseError(_last_words(log))
     raise TierhouseError(f"the embedded warehouse did not answer within {START_SECONDS:.0f} s; see {log}")
+
+
+def _launch(settings: Settings, log: Path) -> subprocess.Popen[bytes]:
+    """A server process of its own for the home; it ends at once, with FOLDER_IN_USE, where another one holds the folder."""
+    port = _free_port(settings)
+    command = [sys.executable, "-m", "orchestration.warehouse.serve", "--host", settings.host, "--port", str(port)]
+    environment = os.environ | settings.environment()
+    package_root = str(Path(__file__).resolve().parents[2])
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [package_root, environment.get("PYTHONPATH", "")]))
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            [*command, "--until-idle"],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=environment,
+            cwd=settings.home,
+            start_new_session=True,
+        )
 
 
 @contextmanager

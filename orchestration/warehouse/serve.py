@@ -21,7 +21,7 @@ import click
 import uvicorn
 
 from orchestration.errors import TierhouseError
-from orchestration.warehouse.client import home_identity, running_server, server_file
+from orchestration.warehouse.client import FOLDER_IN_USE, home_identity, running_server, server_file
 from orchestration.warehouse.server.protocol import Protocol
 from orchestration.warehouse.settings import Settings
 
@@ -31,6 +31,10 @@ GIBIBYTE = 1 << 30
 KEEP_ALIVE_SECONDS = 75
 STOP_SECONDS = 10
 BACKLOG = 1024
+
+
+class FolderInUse(TierhouseError):
+    """Another server holds the folder."""
 
 
 def serve(settings: Settings, until_idle: bool = False) -> None:
@@ -171,7 +175,7 @@ def _folder_lock(settings: Settings, folder: Path) -> Iterator[None]:
         except OSError:
             other = running_server(settings.home)
             where = f", at {replace(settings, host=other.host, port=other.port).url}" if other else ""
-            raise TierhouseError(f"another server already runs on {folder}{where}") from None
+            raise FolderInUse(f"another server already runs on {folder}{where}") from None
         yield
 
 
@@ -214,7 +218,7 @@ def main(host: str | None, port: int | None, until_idle: bool) -> None:
         serve(settings, until_idle)
     except TierhouseError as error:
         print(f"tierhouse: {error}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(FOLDER_IN_USE if isinstance(error, FolderInUse) else 1)
 
 
 if __name__ == "__main__":

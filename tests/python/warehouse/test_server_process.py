@@ -1,19 +1,39 @@
 """The server as a process: it starts by itself, keeps what was committed, and says in one line why it cannot start."""
 
+import fcntl
 import http.client
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from embedded_server import PATIENCE_SECONDS, ROOT, start_server, stop_server, wait_until
 
 from orchestration.errors import TierhouseError
-from orchestration.warehouse.client import connect, connection_failure, ensure_running, running_server, server_file
+from orchestration.warehouse import client
+from orchestration.warehouse.client import (
+    FOLDER_IN_USE,
+    connect,
+    connection_failure,
+    ensure_running,
+    running_server,
+    server_file,
+)
 from orchestration.warehouse.settings import Settings
+
+
+def stop_running(home: Path) -> None:
+    """End the server of a home that a command has started."""
+    running = running_server(home)
+    assert running
+    os.kill(running.pid, signal.SIGTERM)
+    wait_until(lambda: not running_server(home), "the server to end")
 
 
 def start_expecting_refusal(home, *arguments: str, **variables: str) -> str:
@@ -26,7 +46,7 @@ def start_expecting_refusal(home, *arguments: str, **variables: str) -> str:
         env=os.environ | {"TIERHOUSE_HOME": str(home)} | variables,
         timeout=PATIENCE_SECONDS,
     )
-    assert finished.returncode == 1 and finished.stdout == ""
+    assert finished.returncode in (1, FOLDER_IN_USE) and finished.stdout == ""
     lines = finished.stderr.splitlines()
     assert len(lines) == 1 and lines[0].startswith("tierhouse: "), finished.stderr
     return lines[0]
@@ -37,6 +57,32 @@ def test_a_second_server_on_the_same_folder_says_so_in_one_line(server):
         server.home, "--port", "0"
     )
     assert server.ask("SELECT 1").text == "1\n"
+
+
+def test_a_command_waits_for_a_server_that_is_just_ending(tmp_path):
+    folder = tmp_path / "warehouse"
+    folder.mkdir()
+    settings = Settings.from_environment({"TIERHOUSE_HOME": str(tmp_path)})
+    log = tmp_path / "logs" / "warehouse.log"
+    with (folder / "server.lock").open("w") as ending, ThreadPoolExecutor(1) as pool:
+        fcntl.flock(ending, fcntl.LOCK_EX)
+        found = pool.submit(ensure_running, settings)
+        wait_until(lambda: log.exists() and "already runs on" in log.read_text(), "a server to find the folder in use")
+        assert not found.done()
+        fcntl.flock(ending, fcntl.LOCK_UN)
+        assert connect(found.result()).command("SELECT 1") == 1
+    stop_running(tmp_path)
+
+
+def test_a_command_gives_up_on_a_folder_that_stays_in_use(tmp_path, monkeypatch):
+    folder = tmp_path / "warehouse"
+    folder.mkdir()
+    monkeypatch.setattr(client, "START_SECONDS", 3.0)
+    settings = Settings.from_environment({"TIERHOUSE_HOME": str(tmp_path)})
+    with (folder / "server.lock").open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(TierhouseError, match="another server already runs on"):
+            ensure_running(settings)
 
 
 def test_a_port_in_use_and_an_open_door_are_refused_in_one_line(server, tmp_path):
