@@ -21,6 +21,7 @@ from orchestration.warehouse.server.errors import (
     exception_in_format,
     from_engine,
     from_system,
+    is_json_per_line,
     tagged_block,
 )
 from orchestration.warehouse.server.execution import Execution
@@ -48,6 +49,7 @@ WORKERS = 256
 GRACE_SECONDS = 0.05
 _MEMORY_BYTES = 1 << 20
 _PROGRESS_SECONDS = 0.1
+_ROWS_ARE_SENT_BYTES = 64 << 10
 _CONTENT_TYPES = {
     "csv": "text/csv; charset=UTF-8; header=absent",
     "csvwithnames": "text/csv; charset=UTF-8; header=present",
@@ -174,6 +176,7 @@ class Application:
             user, account = self._authenticate(request)
             await read_body(request, receive, self.folder)
             execution = Execution(self.engine, self.sessions, self.queries, self.accounts, request, user, account)
+            answer.execution = execution
             await self._execute(execution, receive, answer)
         except ServerError as error:
             await answer.fail(error)
@@ -216,7 +219,7 @@ class Application:
                     if not answer.started and held + len(piece) <= may_hold:
                         held += kept.write(piece)
                         continue
-                    if not answer.started and not held and await _soon(step) and await step is None:
+                    if not answer.started and not held and await _soon(step) and _is_end(step, len(piece)):
                         await answer.start(execution, complete=piece)
                         return
                     if not answer.started:
@@ -263,6 +266,7 @@ class _Answer:
         self._early_header: Callable[[str, str], None] | None = scope.get("extensions", {}).get(EARLY_HEADERS)
         # A client of HTTP/1.0 knows no pieces: it needs the length, or the end of the connection.
         self._needs_length = scope["http_version"] == "1.0"
+        self.execution: Execution | None = None
         self.started = False
 
     @property
@@ -358,7 +362,8 @@ class _Answer:
         """Tell the client: with a status while nothing is sent, with the tagged block behind rows already sent."""
         line = error.text(self._application.engine.version)
         text = line.encode("utf-8", "surrogateescape")
-        name = self._format or self._request.format
+        execution = self.execution
+        name = self._format or (execution.output_format if execution else self._request.format)
         formatted = None
         if self._request.flag("http_write_exception_in_output_format"):
             formatted = exception_in_format(line, name, behind_rows=self.started)
@@ -370,7 +375,7 @@ class _Answer:
             "Content-Type": _content_type(name) if formatted else "text/plain; charset=UTF-8",
             "X-ClickHouse-Exception-Code": str(error.code),
             "X-ClickHouse-Query-Id": self._request.query_id,
-            "X-ClickHouse-Timezone": self._application.engine.timezone,
+            "X-ClickHouse-Timezone": execution.timezone if execution else self._application.engine.timezone,
             "X-ClickHouse-Exception-Tag": self._tag,
         }
         if formatted:
@@ -398,6 +403,14 @@ def _close(pieces: Iterator[bytes]) -> None:
         pieces.close()  # type: ignore[attr-defined]
 
 
+def _is_end(step: asyncio.Task, held: int) -> bool:
+    """Whether the answer is complete. Raises the error that came instead of more rows, where few bytes were made: it then has
+    a status of its own; behind many it goes into the stream, as a server does that has sent them."""
+    if step.exception() is not None and held >= _ROWS_ARE_SENT_BYTES:
+        return False
+    return step.result() is None
+
+
 async def _soon(step: asyncio.Task) -> bool:
     done, _ = await asyncio.wait({step}, timeout=GRACE_SECONDS)
     return bool(done)
@@ -407,9 +420,10 @@ def _content_type(name: str | None) -> str:
     lower = (name or "tabseparated").lower()
     if lower in _CONTENT_TYPES:
         return _CONTENT_TYPES[lower]
+    if is_json_per_line(lower) or ("eachrow" in lower and lower.startswith("json")):
+        return "application/x-ndjson; charset=UTF-8"
     if lower.startswith("json"):
-        lines = "eachrow" in lower
-        return "application/x-ndjson; charset=UTF-8" if lines else "application/json; charset=UTF-8"
+        return "application/json; charset=UTF-8"
     if lower.startswith(("tabseparated", "tsv")):
         return "text/tab-separated-values; charset=UTF-8"
     if lower.startswith(("arrow", "orc", "avro", "msgpack", "protobuf", "rowbinary", "npy", "bsoneachrow")):

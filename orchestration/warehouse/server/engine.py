@@ -27,13 +27,18 @@ _OWNER_ROLE = "warehouse_owner"
 _QUERY_LOG_TABLE = "engine_query_log"
 # Tables of `system` that show what others ask; without a row policy every role could read them.
 _OWNERS_TABLES = (_QUERY_LOG_TABLE, "session_log", "processes")
-_ID_IN_SETTINGS = f"substringIndex(Settings['{QUERY_ID_SETTING}'], char(10), 1)"
-# The log as clients expect it: with their own ids, and without the setting that carried them.
+ID_IN_SETTINGS = f"substringIndex(Settings['{QUERY_ID_SETTING}'], char(10), 1)"
+# A statement without the clauses that this layer puts into it for its data and rows, which would show a path of the server.
+QUERY_AS_ASKED = (
+    r"replaceRegexpOne(query, ' FROM INFILE \'[^\']*/bodies/[^\']*\' |\nINTO OUTFILE \'/dev/fd/[0-9]+\' APPEND ', '')"
+)
+# The log as clients expect it: with their own ids, and without the setting that carried them and the statements that set it.
 _QUERY_LOG_VIEW = f"""CREATE OR REPLACE VIEW system.query_log SQL SECURITY INVOKER AS SELECT * REPLACE (
-    if({_ID_IN_SETTINGS} = '', query_id, {_ID_IN_SETTINGS}) AS query_id,
-    if({_ID_IN_SETTINGS} = '' OR NOT is_initial_query, initial_query_id, {_ID_IN_SETTINGS}) AS initial_query_id,
+    if({ID_IN_SETTINGS} = '', query_id, {ID_IN_SETTINGS}) AS query_id,
+    if({ID_IN_SETTINGS} = '' OR NOT is_initial_query, initial_query_id, {ID_IN_SETTINGS}) AS initial_query_id,
+    {QUERY_AS_ASKED} AS query,
     mapFilter((name, value) -> name != '{QUERY_ID_SETTING}', Settings) AS Settings
-) FROM system.{_QUERY_LOG_TABLE}""".encode()
+) FROM system.{_QUERY_LOG_TABLE} WHERE position(query, '`{QUERY_ID_SETTING}`') = 0""".encode()
 _SESSION_LOG = f"""CREATE TABLE IF NOT EXISTS system.session_log (
     type LowCardinality(String), session_id String, event_date Date DEFAULT today(), event_time DateTime DEFAULT now(),
     user Nullable(String), interface LowCardinality(String) DEFAULT 'HTTP'
@@ -51,6 +56,7 @@ class Progress:
     written_rows: int = 0
     written_bytes: int = 0
     result_rows: int = 0
+    result_bytes: int = 0
 
     def add(self, result, is_insert: bool = False) -> None:
         """Take over the counters of an engine result; those of a stream's pieces are per piece."""

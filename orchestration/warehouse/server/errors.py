@@ -18,9 +18,9 @@ _STATUS_OF_CODES = {
     503: (76, 209, 439),
 }
 _STATUS = {code: status for status, codes in _STATUS_OF_CODES.items() for code in codes}
-_ENGINE_MESSAGE = re.compile(r"Code: (\d+)\. DB::Exception: (.*?)\s*(?:\(([A-Z][A-Z0-9_]+)\))?\s*", re.DOTALL)
-_REPEATED_HEAD = re.compile(r"^(?:Code: \d+\. DB::Exception: )+")
-_REPEATED_TAIL = re.compile(r"(?:\.? \([A-Z_]+\))? \(version [^()]*(?:\([^()]*\))?\)$")
+_ENGINE_MESSAGE = re.compile(r"Code: (\d+)\. [\w:]*Exception: (.*?)\s*(?:\(([A-Z][A-Z0-9_]+)\))?\s*", re.DOTALL)
+_REPEATED_HEAD = re.compile(r"^(?:Code: \d+\. [\w:]*Exception: )+")
+_REPEATED_TAIL = re.compile(r"(?:(?:\.? \([A-Z_]+\))? \(version [^()]*(?:\([^()]*\))?\))+$")
 _FILE_CLAUSE = re.compile(r":? ?\(in file/uri [^)]*\)")
 _TAGGED_MESSAGE_LIMIT = 16 * 1024
 
@@ -72,7 +72,7 @@ def exception_in_format(text: str, output_format: str, behind_rows: bool) -> byt
     """An error as a body in the output format itself, which JSON and XML formats can hold; None where it cannot be,
     which behind rows is everywhere but in formats of one row per line."""
     lower, text = output_format.lower(), text.rstrip("\n")
-    if lower.endswith("eachrow") and lower.startswith("json") and "array" not in lower:
+    if is_json_per_line(lower):
         line = [text] if "compact" in lower else {"exception": text}
         return json.dumps(line, ensure_ascii=False).encode("utf-8", "surrogateescape") + b"\n"
     if behind_rows:
@@ -87,6 +87,12 @@ def exception_in_format(text: str, output_format: str, behind_rows: bool) -> byt
             b"<?xml version='1.0' encoding='UTF-8' ?>\n<result>\n\t<exception>" + content + b"</exception>\n</result>\n"
         )
     return None
+
+
+def is_json_per_line(name: str) -> bool:
+    """Whether a format, by its name in lower case, writes one JSON value per line."""
+    is_rows = name.startswith("json") and name.endswith(("eachrow", "eachrowwithprogress")) and "array" not in name
+    return is_rows or name in ("jsonlines", "ndjson")
 
 
 def tagged_block(message: bytes, tag: bytes) -> bytes:

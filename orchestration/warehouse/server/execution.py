@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 
 from orchestration.warehouse.server.accounts import READER, Account, Accounts, read_account_statement
 from orchestration.warehouse.server.engine import (
+    ID_IN_SETTINGS,
+    QUERY_AS_ASKED,
     QUERY_ID_SETTING,
     READER_ROLE,
     Engine,
@@ -32,7 +34,13 @@ from orchestration.warehouse.server.native import (
 from orchestration.warehouse.server.queries import RunningQueries
 from orchestration.warehouse.server.request import ExternalTable, Request
 from orchestration.warehouse.server.sessions import Borrowed, Session, Sessions, read_timeout
-from orchestration.warehouse.server.statement import Statement, read_statement
+from orchestration.warehouse.server.statement import (
+    DEFAULT_LIMIT_BYTES,
+    Statement,
+    identifier_text,
+    literal_text,
+    read_statement,
+)
 
 # Formats without head, foot and separators between rows: their blocks can be joined as they come.
 _JOINABLE_FORMATS = frozenset(
@@ -63,7 +71,20 @@ _UNJOINABLE_WORDS = (b"totals", b"extremes", b"output_format_json_array_of_rows"
 _REWRITING_WORDS = (b"delete", b"update", b"materialize")
 _PLENTY_BYTES = 64 << 30
 _RESERVED_BYTES = 2 << 20
+_ZONE = re.compile(r"[\w+/-]+", re.ASCII)
+# A session whose max_query_size is smaller cannot be told a query's id, which takes a SET of this length.
+_SET_BYTES = 1024
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# Types on one line, in a form that is read here, whatever the session prefers.
+_DESCRIBING = b"print_pretty_type_names = 0, log_queries = 0, output_format = 'JSONCompactEachRow'"
+# What may stand behind a table that has no alias.
+_NO_ALIAS = (b"", b")", b"WHERE", b"PREWHERE", b"GROUP", b"ORDER", b"LIMIT", b"SETTINGS", b"FORMAT", b"UNION")
+_PROCESSES = f"""(SELECT * REPLACE (
+    if({ID_IN_SETTINGS} = '', query_id, {ID_IN_SETTINGS}) AS query_id,
+    if({ID_IN_SETTINGS} = '' OR NOT is_initial_query, initial_query_id, {ID_IN_SETTINGS}) AS initial_query_id,
+    {QUERY_AS_ASKED} AS query,
+    mapFilter((name, value) -> name != '{QUERY_ID_SETTING}', Settings) AS Settings
+) FROM system.processes)""".encode()
 _GET_IS_READONLY = (
     "For queries over HTTP, method GET implies readonly. You should use method POST for modifying queries."
 )
@@ -82,6 +103,7 @@ class Execution:
     account: Account
     progress: Progress = field(default_factory=Progress)
     format: str | None = None
+    output_format: str = ""
     timezone: str = ""
     mark: str = ""
     started: float = field(default_factory=time.monotonic)
@@ -89,6 +111,7 @@ class Execution:
     def __post_init__(self) -> None:
         self.mark = f"{self.request.query_id}\n{uuid.uuid4()}"
         self.timezone = self.engine.timezone
+        self.output_format = self.request.format
         self.reads_only = self.account.reads_only
         self.readonly = self.reads_only or self.request.method != "POST"
         self._cancelled = threading.Event()
@@ -118,7 +141,7 @@ class Execution:
             "written_bytes": progress.written_bytes,
             "total_rows_to_read": progress.read_rows,
             "result_rows": progress.result_rows or progress.written_rows,
-            "result_bytes": progress.written_bytes,
+            "result_bytes": progress.result_bytes or progress.written_bytes,
             "elapsed_ns": int((time.monotonic() - self.started) * 1e9),
         }
         return {name: str(number) for name, number in numbers.items()}
@@ -134,6 +157,7 @@ class Execution:
             self.queries.entered(self.user, self.request.query_id, self, replaces),
             self._handle() as (handle, session),
         ):
+            self._choose_format(session)
             self._check_class(handle)
             self._check_readonly_session(settings, session)
             about_account = read_account_statement(self.statement)
@@ -145,10 +169,12 @@ class Execution:
                 self._settings(handle, session, settings),
                 self._externals(handle),
             ):
-                self._check_space(handle)
+                self._check_space()
                 if self._cancelled.is_set():
                     raise ServerError(394, "QUERY_WAS_CANCELLED", "Query was cancelled.")
-                yield from self._run(handle)
+                for piece in self._run(handle, session):
+                    self.progress.result_bytes += len(piece)
+                    yield piece
 
     @contextlib.contextmanager
     def _handle(self) -> Iterator[tuple[Handle, Session | None]]:
@@ -172,6 +198,16 @@ class Execution:
             if self.request.flag("close_session"):
                 self.sessions.close(self.user, session_id)
 
+    def _choose_format(self, session: Session | None) -> None:
+        """The format of the rows: by the engine's settings for it, which win over the statement's FORMAT, else by that, else
+        the request's default."""
+        own = session.settings if session is not None else {}
+        for name in ("output_format", "format"):
+            chosen = self.statement.setting(name) or self.request.settings.get(name) or literal_text(own.get(name, ""))
+            if chosen:
+                self.output_format = chosen
+                return
+
     def _check_class(self, handle: Handle) -> None:
         """One statement only, and a reading one where only reading is allowed. What does not parse goes on: the engine
         says best what is wrong with it."""
@@ -179,11 +215,23 @@ class Execution:
         self._writes = kind == "MUTATING"
         if count > 1:
             raise ServerError(62, "SYNTAX_ERROR", "Syntax error (Multi-statements are not allowed).")
-        if self.readonly and kind != "READ_ONLY" and not self._is_harmless():
-            reason = "This user can only read." if self.reads_only else _GET_IS_READONLY
-            raise ServerError(164, "READONLY", f"{self.user}: Cannot execute query in readonly mode. {reason}")
+        if not self.readonly or kind == "READ_ONLY" or self._is_harmless():
+            return
+        if not count:
+            self._fail_to_parse()
+        reason = "This user can only read." if self.reads_only else _GET_IS_READONLY
+        raise ServerError(164, "READONLY", f"{self.user}: Cannot execute query in readonly mode. {reason}")
 
-    def _check_space(self, handle: Handle) -> None:
+    def _fail_to_parse(self) -> None:
+        """Have the engine say what is wrong with a statement that does not parse, on a handle where it could change nothing."""
+        handle = self.engine.open(self.account.rights)
+        try:
+            handle.set({"readonly": "2"})
+            handle.query(self.statement.text, "Null", self.request.query_parameters)
+        finally:
+            handle.close()
+
+    def _check_space(self) -> None:
         """Refuse what rewrites parts while there is no room for it: the engine would put it off and wait without an end,
         deaf even to KILL."""
         kind = self.statement.kind
@@ -199,23 +247,31 @@ class Execution:
         }
         tables = ", ".join(quote(name) for name in sorted(names))
         sql = f"SELECT max(bytes_on_disk) FROM system.parts WHERE active AND lower(table) IN ({tables})"
-        largest = int(handle.value(sql.encode()) or 0)
+        own = self.engine.open()
+        try:
+            largest = int(own.value(sql.encode()) or 0)
+        finally:
+            own.close()
         if free < _RESERVED_BYTES + largest * 1.1:
             message = f"Cannot rewrite parts of up to {largest >> 20} MiB, {free >> 20} MiB are free."
             raise ServerError(243, "NOT_ENOUGH_SPACE", message)
 
     def _is_harmless(self) -> bool:
-        """Statements that change nothing but the session."""
-        words = [token.upper for token in self.statement.tokens[:2]]
-        return words[:1] == [b"USE"] or (words[:1] == [b"SET"] and words[1:] not in ([b"ROLE"], [b"DEFAULT"]))
+        """Statements that change nothing but the session. Temporary tables are a matter of grants, which a reader has none of."""
+        words = [token.upper for token in self.statement.tokens[:4]]
+        if words[1:2] == [b"TEMPORARY"] or words[1:] == [b"OR", b"REPLACE", b"TEMPORARY"]:
+            return words[0] in (b"CREATE", b"DROP") and not self.reads_only
+        return words[:1] == [b"USE"] or (words[:1] == [b"SET"] and words[1:2] not in ([b"ROLE"], [b"DEFAULT"]))
 
     def _check_readonly_session(self, settings: dict[str, str], session: Session | None) -> None:
         """In a session `readonly` cannot be set for one request and taken back, so the layer enforces it there."""
         if session is None or settings.get("readonly", "0") == "0":
             return
         settings.pop("readonly")
-        kind, _ = session.handle.classify(self.statement.text)
+        kind, count = session.handle.classify(self.statement.text)
         if kind != "READ_ONLY" and not self._is_harmless():
+            if not count:
+                self._fail_to_parse()
             raise ServerError(164, "READONLY", f"{self.user}: Cannot execute query in readonly mode.")
 
     @contextlib.contextmanager
@@ -244,48 +300,61 @@ class Execution:
 
     @contextlib.contextmanager
     def _settings(self, handle: Handle, session: Session | None, settings: dict[str, str]) -> Iterator[None]:
-        """Settings and database of the request. A session has its own back before it is asked for them, before a SET or USE
-        and behind it, and before a request with other settings or another database."""
-        if settings.get("session_timezone"):
-            self.timezone = settings["session_timezone"]
+        """Settings and database of the request. A session has its own back before a SET or USE and behind it, and before a
+        request with other settings or another database."""
         readonly = settings.pop("readonly", "")
-        settings[QUERY_ID_SETTING] = self.mark
+        # A limit below the default was read for the statement as the client wrote it; the engine would count what this layer
+        # puts around it.
+        limit = settings.get("max_query_size", "")
+        if limit.isdigit() and 0 < int(limit) < DEFAULT_LIMIT_BYTES:
+            del settings["max_query_size"]
         changes_session = self.statement.kind in (b"SET", b"USE")
+        if session is None or self._takes_mark(session):
+            settings[QUERY_ID_SETTING] = self.mark
+        own = session.settings if session is not None else {}
+        zone = self.statement.setting("session_timezone") or settings.get("session_timezone", "")
+        zone = zone or literal_text(own.get("session_timezone", ""))
+        if _ZONE.fullmatch(zone):
+            self.timezone = zone
         try:
             if session is not None:
                 self._borrow(session, settings, changes_session)
-                self.timezone = settings.get("session_timezone") or _remembered(session, "SELECT timezone()")
             else:
-                handle.set(settings)
                 if self.request.database:
                     handle.use(self.request.database)
+                handle.set(settings)
             if readonly:
                 handle.set({"readonly": readonly})
             elif self.readonly and session is None:
                 handle.set({"readonly": "2"})
             yield
+            if session is not None:
+                self._learn(session)
         finally:
             if session is not None and changes_session:
                 self._give_back(session)
-                session.memory.clear()
+
+    def _takes_mark(self, session: Session) -> bool:
+        """Whether a setting that carries the query's id can be put in force in a session, and be taken back."""
+        if "readonly" in session.settings or "readonly" in (
+            self.statement.settings if self.statement.kind == b"SET" else {}
+        ):
+            return False
+        limit = literal_text(session.settings.get("max_query_size", ""))
+        return not (limit.isdigit() and 0 < int(limit) < _SET_BYTES)
 
     def _borrow(self, session: Session, settings: dict[str, str], changes_session: bool) -> None:
         """Put settings and database of the request in force; what the request before had put so stays where it is the same."""
-        handle, asked = session.handle, self.request.database
-        is_known = all(name in session.memory for name in (*settings, "SELECT currentDatabase()", "SELECT timezone()"))
-        borrowed = session.borrowed
+        handle, asked, borrowed = session.handle, self.request.database, session.borrowed
         is_alike = borrowed is not None and (borrowed.settings.keys(), borrowed.database) == (settings.keys(), asked)
-        if changes_session or not is_known or not is_alike:
+        if changes_session or not is_alike:
             self._give_back(session)
         try:
             if session.borrowed is None:
-                own_settings = _changed_settings(session, settings)
-                own_database = _remembered(session, "SELECT currentDatabase()")
-                _remembered(session, "SELECT timezone()")
-                session.borrowed = Borrowed(settings, asked, own_settings, own_database)
-                handle.set(settings)
+                session.borrowed = Borrowed(settings, asked)
                 if asked:
                     handle.use(asked)
+                handle.set(settings)
             else:
                 before, session.borrowed.settings = session.borrowed.settings, settings
                 changed = {name: value for name, value in settings.items() if before[name] != value}
@@ -295,35 +364,41 @@ class Execution:
             self._give_back(session)
             raise
 
+    def _learn(self, session: Session) -> None:
+        """Remember what a SET, a USE or a temporary table that went well has made of its session."""
+        statement = self.statement
+        session.is_changed |= statement.kind in (b"SET", b"USE") or statement.mentions(b"temporary")
+        if statement.kind == b"SET" and statement.tokens[1].upper not in (b"ROLE", b"DEFAULT", b"TRANSACTION"):
+            for name, value in statement.settings.items():
+                session.settings.pop(name, None)
+                if value is not None:
+                    session.settings[name] = value
+        elif statement.kind == b"USE":
+            session.database = self._database_of_use()
+
+    def _database_of_use(self) -> str:
+        """The database that USE names, as itself or as the value of a query parameter."""
+        tokens = [token for token in self.statement.tokens[1:] if token.text != b";"]
+        if len(tokens) > 1 and tokens[0].upper == b"DATABASE":
+            tokens = tokens[1:]
+        if tokens[0].text == b"{":
+            return self.request.query_parameters.get(tokens[1].text.decode("utf-8", "surrogateescape"), "")
+        return identifier_text(tokens[0])
+
     def _give_back(self, session: Session) -> None:
-        """Put the session's own settings and database in force again, but for what its statement has set."""
+        """Put the session's own settings and database in force again."""
         borrowed, session.borrowed = session.borrowed, None
         if borrowed is None:
             return
-        handle = session.handle
-        kept = (
-            self.statement.tokens
-            if self.statement.kind == b"SET" and borrowed.settings.get(QUERY_ID_SETTING) == self.mark
-            else ()
-        )
-        names = {token.identifier for token in kept}
-        clauses = [
-            f"`{name}` = {quote(borrowed.own_settings[name]) if name in borrowed.own_settings else 'DEFAULT'}"
-            for name in borrowed.settings
-            if name.encode() not in names
-        ]
-        try:
-            if clauses:
-                handle.query(("SET " + ", ".join(clauses)).encode("utf-8", "surrogateescape"))
-        except ServerError:
-            # One name that the engine does not know, or may not set back, must not keep the others.
-            for clause in clauses:
-                with contextlib.suppress(ServerError):
-                    handle.query(f"SET {clause}".encode("utf-8", "surrogateescape"))
-        is_use = self.statement.kind == b"USE" and borrowed.settings.get(QUERY_ID_SETTING) == self.mark
-        if borrowed.database and not is_use:
+        defaults = [f"`{name}` = DEFAULT" for name in borrowed.settings if name not in session.settings]
+        # Two names may mean one setting: all of the session's own are said again, where more than the mark was changed.
+        restored = borrowed.settings.keys() - {QUERY_ID_SETTING}
+        own = [f"`{name}` = {value}" for name, value in session.settings.items()] if restored else []
+        for clauses in (defaults, own):
+            _set_where_possible(session.handle, clauses)
+        if borrowed.database:
             with contextlib.suppress(ServerError):
-                handle.use(borrowed.own_database)
+                session.handle.use(session.database)
 
     @contextlib.contextmanager
     def _externals(self, handle: Handle) -> Iterator[None]:
@@ -338,9 +413,9 @@ class Execution:
                 with contextlib.suppress(ServerError):
                     handle.query(f"DROP TEMPORARY TABLE IF EXISTS {quote_identifier(name)}".encode())
 
-    def _run(self, handle: Handle) -> Iterator[bytes]:
+    def _run(self, handle: Handle, session: Session | None) -> Iterator[bytes]:
         statement, parameters = self.statement, self.request.query_parameters
-        output_format = statement.format_name or self.request.default_format
+        output_format = self.output_format
         if statement.data_start is not None:
             self._insert_data(handle)
         elif statement.kind == b"KILL":
@@ -348,7 +423,7 @@ class Execution:
             yield from self._whole(handle, _translate_query_id(statement), output_format)
         elif statement.is_select and not self._writes:
             self.format = output_format
-            yield from self._rows(handle, output_format, parameters)
+            yield from self._rows(handle, session, output_format, parameters)
         else:
             self.format = output_format if statement.has_result else None
             yield from self._whole(handle, statement.text, output_format)
@@ -371,7 +446,9 @@ class Execution:
             else:
                 yield data
 
-    def _rows(self, handle: Handle, output_format: str, parameters: dict[str, str]) -> Iterator[bytes]:
+    def _rows(
+        self, handle: Handle, session: Session | None, output_format: str, parameters: dict[str, str]
+    ) -> Iterator[bytes]:
         if not _IDENTIFIER.fullmatch(output_format):
             raise ServerError(73, "UNKNOWN_FORMAT", "Unknown format.")
         lower = output_format.lower()
@@ -379,38 +456,57 @@ class Execution:
         joinable = lower in _JOINABLE_FORMATS and not any(
             self.statement.mentions(word) or word in settings for word in _UNJOINABLE_WORDS
         )
+        statement = _with_ids_of_clients(self.statement)
         if lower == "native":
-            blocks = handle.blocks(self.statement.text, output_format, parameters, self.progress)
-            yield from self._newer_native(blocks) if self._revision else blocks
+            columns = None
+            if self._revision >= ZONE_REVISION and session is not None and session.is_changed:
+                # Only the session knows its tables, database and parameters; while rows come it answers nothing else.
+                columns = self._columns(handle)
+            blocks = handle.blocks(statement.text, output_format, parameters, self.progress)
+            yield from self._newer_native(blocks, columns) if self._revision else blocks
         elif joinable and not self.request.waits_for_end:
             # (A stream's counters may lag behind; who waits for the end gets the final ones.)
-            yield from handle.blocks(self.statement.text, output_format, parameters, self.progress)
+            yield from handle.blocks(statement.text, output_format, parameters, self.progress)
         else:
-            yield from handle.piped(_into_pipe(self.statement, output_format), output_format, parameters, self.progress)
+            yield from handle.piped(_into_pipe(statement, output_format), output_format, parameters, self.progress)
 
     @property
     def _revision(self) -> int:
         """The protocol revision that the client asked for in Native."""
         return answer_revision(self.request.parameters.get("client_protocol_version", ""))
 
-    def _newer_native(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
+    def _newer_native(self, blocks: Iterator[bytes], columns: list[tuple[str, str]] | None) -> Iterator[bytes]:
         first = next(blocks, None)
         if first is None:
             return
-        with_zones = self._revision >= ZONE_REVISION and has_plain_times(first)
-        yield from rewrite_blocks(itertools.chain([first], blocks), self._columns() if with_zones else [])
+        if self._revision < ZONE_REVISION or not has_plain_times(first):
+            columns = []
+        elif columns is None:
+            columns = self._columns_elsewhere()
+        yield from rewrite_blocks(itertools.chain([first], blocks), columns)
 
-    def _columns(self) -> list[tuple[str, str]]:
-        """Names and full types of the statement's columns, asked on a handle of its own while the statement runs; none
-        where it needs temporary tables of a session."""
+    def _columns(self, handle: Handle) -> list[tuple[str, str]]:
+        """Names and full types of the statement's columns; none where the engine does not say. Not in the query log, where
+        clients look for what they asked themselves."""
         statement = self.statement
         query = statement.text[: statement.format_token.start] if statement.format_token else statement.text
-        handle = self.engine.open(self.account.rights)
-        try:
-            with self._settings(handle, None, dict(self.request.settings)), self._externals(handle):
-                sql = b"DESCRIBE TABLE (" + query + b"\n)"
+        for source in (b"view(", b"("):
+            # view() does not evaluate subqueries as a plain bracket does, but not everyone may use it, nor for every query.
+            with contextlib.suppress(ServerError):
+                sql = b"DESCRIBE TABLE " + source + query + b"\n) SETTINGS " + _DESCRIBING
                 lines = handle.query(sql, "JSONCompactEachRow", self.request.query_parameters).bytes().splitlines()
                 return [(found[0], found[1]) for found in map(json.loads, lines)]
+        return []
+
+    def _columns_elsewhere(self) -> list[tuple[str, str]]:
+        """The same on a handle of its own, while the statement runs."""
+        handle = self.engine.open(self.account.rights)
+        try:
+            if self.request.database:
+                handle.use(self.request.database)
+            handle.set(self.request.settings)
+            with self._externals(handle):
+                return self._columns(handle)
         except ServerError:
             return []
         finally:
@@ -450,26 +546,15 @@ class Execution:
             handle.query(f"DROP TEMPORARY TABLE {name}".encode())
 
 
-def _remembered(session: Session, query: str) -> str:
-    """The one value of a query about the session itself, asked once."""
-    if query not in session.memory:
-        session.memory[query] = session.handle.value(query.encode())
-    return session.memory[query] or ""
-
-
-def _changed_settings(session: Session, settings: dict[str, str]) -> dict[str, str]:
-    """Those of the settings that the session has changed, with their values."""
-    unknown = [name for name in settings if name not in session.memory]
-    if unknown:
-        names = ", ".join(quote(name) for name in unknown)
-        sql = f"SELECT hex(name), hex(value) FROM system.settings WHERE changed AND name IN ({names})"
-        lines = session.handle.query(sql.encode("utf-8", "surrogateescape"), "TSV").bytes().decode().splitlines()
-        changed = {
-            bytes.fromhex(name).decode(): bytes.fromhex(value).decode("utf-8", "surrogateescape")
-            for name, value in (line.split("\t") for line in lines)
-        }
-        session.memory.update({name: changed.get(name) for name in unknown})
-    return {name: value for name in settings if (value := session.memory[name]) is not None}
+def _set_where_possible(handle: Handle, clauses: list[str]) -> None:
+    """SET the clauses; one that the engine does not know, or may not set, does not keep the others."""
+    if not clauses:
+        return
+    try:
+        handle.query(("SET " + ", ".join(clauses)).encode("utf-8", "surrogateescape"))
+    except ServerError:
+        for clause in clauses if len(clauses) > 1 else ():
+            _set_where_possible(handle, [clause])
 
 
 def _create_external(handle: Handle, table: ExternalTable, engine: str = "") -> None:
@@ -495,7 +580,7 @@ def _from_file(statement: Statement, path: str) -> bytes:
     assert token is not None
     place, depth = token, 0
     for earlier in statement.tokens:
-        depth += {b"(": 1, b")": -1}.get(earlier.text, 0) if earlier.kind == "symbol" else 0
+        depth += earlier.nesting
         if earlier.start < token.start and not depth and earlier.upper == b"SETTINGS":
             place = earlier
             break
@@ -525,6 +610,21 @@ def _translate_query_id(statement: Statement) -> bytes:
     return text
 
 
+def _with_ids_of_clients(statement: Statement) -> Statement:
+    """The statement with system.processes as clients expect it: with their own query ids, and without what this layer puts
+    around their statements."""
+    if b"processes" not in statement.text.lower():
+        return statement
+    text, tokens = statement.text, statement.tokens
+    for place in range(len(tokens) - 3, 0, -1):
+        names = [token.identifier or token.text for token in tokens[place : place + 3]]
+        if names == [b"system", b".", b"processes"] and tokens[place - 1].upper in (b"FROM", b"JOIN", b","):
+            behind = tokens[place + 3].upper if place + 3 < len(tokens) else b""
+            alias = b" AS processes" if behind in _NO_ALIAS else b""
+            text = text[: tokens[place].start] + _PROCESSES + alias + text[tokens[place + 2].end :]
+    return statement if text == statement.text else read_statement(text, len(text))
+
+
 def _show_create_of_system_table(statement: Statement) -> bytes | None:
     """A query for what SHOW CREATE TABLE system.x answers elsewhere: the engine in process keeps no statement for its
     own tables. None for any other statement."""
@@ -535,7 +635,7 @@ def _show_create_of_system_table(statement: Statement) -> bytes | None:
         return None
     return b"""SELECT format('CREATE TABLE system.{}\\n(\\n{}\\n)\\nENGINE = {}', any(table),
         arrayStringConcat(groupArray(format('    `{}` {}', name, type)), ',\\n'),
-        (SELECT engine FROM system.tables WHERE database = 'system' AND name = '%s')) AS statement
+        assumeNotNull((SELECT engine FROM system.tables WHERE database = 'system' AND name = '%s'))) AS statement
         FROM system.columns WHERE database = 'system' AND table = '%s' HAVING count() > 0""".replace(b"%s", words[-1])
 
 

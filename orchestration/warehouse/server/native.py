@@ -45,21 +45,28 @@ def _with_zones(block: bytes, columns: Columns) -> bytes:
     rows, position = _read_number(block, position)
     if count != len(columns):
         return block
+    heads = [_string(name.encode("utf-8", "surrogateescape")) + _string(_old_type(kind)) for name, kind in columns]
     pieces, copied = [], 0
     last = max((place for place, (_, kind) in enumerate(columns) if kind.startswith("DateTime(")), default=-1)
-    for place, (name, kind) in enumerate(columns[: last + 1]):
+    for place, (_, kind) in enumerate(columns[: last + 1]):
         zoned = kind.startswith("DateTime(")
-        head = _string(name.encode("utf-8", "surrogateescape"))
-        start = position if place == 0 else block.find(head + _string(_old_type(kind)), position)
-        if start < 0 or not block.startswith(head + _string(_old_type(kind)), start):
+        start = position if place == 0 else block.find(heads[place], position)
+        # Data of the columns before may look like this head: behind the true one follow its rows and the next head.
+        while zoned and start > position and not _ends_right(block, heads, place, start + len(heads[place]) + 4 * rows):
+            start = block.find(heads[place], start + 1)
+        if start < 0 or not block.startswith(heads[place], start):
             return block
-        type_start = start + len(head)
-        position = type_start + len(_string(_old_type(kind)))
+        position = start + len(heads[place])
         if zoned:
-            pieces += [block[copied:type_start], _string(kind.encode())]
+            pieces += [block[copied : position - len(_string(_PLAIN))], _string(kind.encode())]
             copied = position
         position += rows * _fixed_bytes(kind)
     return b"".join([*pieces, block[copied:]])
+
+
+def _ends_right(block: bytes, heads: list[bytes], place: int, end: int) -> bool:
+    """Whether at `end` the column behind the one at `place` begins, or the block is over."""
+    return block.startswith(heads[place + 1], end) if place + 1 < len(heads) else end == len(block)
 
 
 def _old_type(kind: str) -> bytes:

@@ -56,6 +56,8 @@ _RESERVED = frozenset(
         "replace_running_query_max_wait_ms",
     ]
 )
+# A query id goes into headers.
+_CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f]")
 _EXTERNAL_SUFFIX = re.compile(r"(.+)_(format|types|structure)")
 _MEMORY_BYTES = 1 << 20
 _LONG_STATEMENT_BYTES = 64 << 10
@@ -154,7 +156,8 @@ def read_head(scope: dict[str, Any]) -> Request:
     if "role" in parameters:
         # The one parameter that may be given several times.
         request.roles = tuple(value for name, value in _form_pairs(scope["query_string"]) if name == "role")
-    request.query_id = headers.get("x-clickhouse-query-id") or parameters.get("query_id") or str(uuid.uuid4())
+    given = headers.get("x-clickhouse-query-id") or parameters.get("query_id", "")
+    request.query_id = _CONTROL_CHARACTERS.sub("", given) or str(uuid.uuid4())
     return request
 
 
@@ -175,7 +178,10 @@ def credentials(request: Request) -> tuple[str, str] | None:
     scheme, _, value = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "basic":
         try:
-            user, _, password = base64.b64decode(value, validate=True).decode("utf-8", "surrogateescape").partition(":")
+            padded = value + "=" * (-len(value) % 4)
+            user, _, password = (
+                base64.b64decode(padded, validate=True).decode("utf-8", "surrogateescape").partition(":")
+            )
         except (binascii.Error, ValueError):
             raise ServerError(
                 516, "AUTHENTICATION_FAILED", "Invalid authentication: malformed Basic credentials."
@@ -373,16 +379,26 @@ async def _read_multipart(
         if isinstance(value, UploadFile):
             files.append((name, value))
         else:
-            request.parameters[name] = value.encode("latin-1").decode("utf-8", "surrogateescape")
+            text = value.encode("latin-1").decode("utf-8", "surrogateescape")
+            request.parameters[name] = request.parameters.get(name, "") + text if name == "query" else text
     try:
         for name, upload in files:
-            descriptor, path = tempfile.mkstemp(dir=folder, prefix="external-")
-            with os.fdopen(descriptor, "wb") as output:
+            earlier = next((table.path for table in request.externals if table.name == name), None)
+            path = earlier or _new_path(folder)
+            # Parts of one name are one table.
+            with path.open("ab") as output:
                 while data := await upload.read(_PIECE_BYTES):
                     output.write(data)
-            request.externals.append(_external(request, name, Path(path)))
+            if earlier is None:
+                request.externals.append(_external(request, name, path))
     finally:
         await form.close()
+
+
+def _new_path(folder: Path) -> Path:
+    descriptor, path = tempfile.mkstemp(dir=folder, prefix="external-")
+    os.close(descriptor)
+    return Path(path)
 
 
 def _external(request: Request, name: str, path: Path) -> ExternalTable:
@@ -405,7 +421,12 @@ def _split_types(types: str) -> list[str]:
 
 
 def _decode_form(data: bytes) -> dict[str, str]:
-    return dict(_form_pairs(data))
+    pairs = _form_pairs(data)
+    found = dict(pairs)
+    if "query" in found:
+        # The one parameter whose values are joined.
+        found["query"] = "".join(value for name, value in pairs if name == "query")
+    return found
 
 
 def _form_pairs(data: bytes) -> list[tuple[str, str]]:

@@ -14,26 +14,26 @@ MAXIMUM_TIMEOUT_SECONDS = 3600
 
 @dataclass
 class Borrowed:
-    """What the last request changed in its session, and the session's own: settings it has itself changed, its database (empty
-    where the request named none)."""
+    """What the last request has put in force in its session: settings, and a database where it named one."""
 
     settings: dict[str, str]
     database: str
-    own_settings: dict[str, str]
-    own_database: str
 
 
 @dataclass
 class Session:
-    """One session; `busy` while a query runs in it. `memory` holds what the engine said of the session's own settings,
-    database and time zone, so that it need not be asked at each request; a SET or USE makes it forget. `borrowed` is what a
-    request has changed and the next one may need alike: nothing runs in a session between its requests."""
+    """One session; `busy` while a query runs in it. `settings` (as SQL text) and `database` are its own, as its SET and USE
+    statements made them, `is_changed` whether any did, or a temporary table may be there. The engine is not asked for them: its
+    answer would itself be under these settings. `borrowed` is what a request has put over them and the next one may need
+    alike: nothing runs in a session between its requests."""
 
     handle: Handle
     timeout: float
     expires: float
     busy: bool = True
-    memory: dict[str, str | None] = field(default_factory=dict)
+    settings: dict[str, str] = field(default_factory=dict)
+    database: str = "default"
+    is_changed: bool = False
     borrowed: Borrowed | None = None
 
 

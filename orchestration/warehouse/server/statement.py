@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from orchestration.warehouse.server.errors import ServerError
 
@@ -34,6 +35,7 @@ _CONTROL_CHARACTERS = {
     b"a": b"\a",
     b"v": b"\v",
 }
+_NESTING = {b"(": 1, b"[": 1, b"{": 1, b")": -1, b"]": -1, b"}": -1}
 _RESULT_KINDS = frozenset(
     {
         b"SELECT",
@@ -65,6 +67,11 @@ class Token:
     def upper(self) -> bytes:
         """A keyword's spelling for comparison; other tokens give their text."""
         return self.text.upper() if self.kind == "word" else self.text
+
+    @property
+    def nesting(self) -> int:
+        """1 where a bracket opens, -1 where one closes. A query parameter, {name:Type}, may have the name of a keyword."""
+        return _NESTING.get(self.text, 0) if self.kind == "symbol" else 0
 
     @property
     def identifier(self) -> bytes | None:
@@ -100,6 +107,26 @@ class Statement:
         """Whether the engine can hand out the rows block by block."""
         return self.kind in (b"SELECT", b"WITH", b"FROM", b"(")
 
+    @cached_property
+    def settings(self) -> dict[str, str | None]:
+        """Names and values, as SQL text, of a SET statement or of the SETTINGS clause behind a statement; the value None
+        stands for DEFAULT."""
+        if self.kind == b"SET":
+            return _assignments(self.text, self.tokens[1:])
+        depth, start = 0, None
+        for place, token in enumerate(self.tokens):
+            depth += token.nesting
+            if not depth and token.upper == b"SETTINGS":
+                start = place + 1
+            elif start is not None and not depth and token.upper == b"FORMAT":
+                return _assignments(self.text, self.tokens[start:place])
+        return _assignments(self.text, self.tokens[start:]) if start is not None else {}
+
+    def setting(self, name: str) -> str:
+        """The value that a statement's own SETTINGS give a setting, as text; empty where they do not."""
+        value = self.settings.get(name)
+        return literal_text(value) if value is not None else ""
+
     def mentions(self, name: bytes) -> bool:
         """Whether a word or quoted identifier (lower case) occurs outside of strings and comments."""
         return any(token.identifier == name for token in self.tokens)
@@ -117,6 +144,41 @@ def string_value(token: Token) -> str:
     """The text that a string literal in simple quotes stands for."""
     inner = token.text[1:-1].replace(b"''", b"\\'")
     return _ESCAPE.sub(_unescape, inner).decode("utf-8", "surrogateescape")
+
+
+def identifier_text(token: Token) -> str:
+    """The name that a word or quoted identifier stands for, in its own spelling."""
+    if token.kind == "quoted":
+        edge = 3 if token.text.startswith(b"\xe2") else 1
+        return _ESCAPE.sub(_unescape, token.text[edge:-edge]).decode("utf-8", "surrogateescape")
+    return token.text.decode("utf-8", "surrogateescape")
+
+
+def literal_text(sql: str) -> str:
+    """The text that a literal stands for: a string in simple quotes without them, anything else as it is."""
+    token = next(tokenize(sql.encode("utf-8", "surrogateescape")), None)
+    return string_value(token) if token is not None and token.text[:1] == b"'" else sql
+
+
+def _assignments(text: bytes, tokens: tuple[Token, ...]) -> dict[str, str | None]:
+    """`a = 1, b = 'x', c = DEFAULT, d` as names and values in SQL; a name alone is on."""
+    found: dict[str, str | None] = {}
+    parts: list[list[Token]] = [[]]
+    depth = 0
+    for token in tokens:
+        depth += token.nesting
+        if token.text == b"," and not depth:
+            parts.append([])
+        else:
+            parts[-1].append(token)
+    for part in parts:
+        place = next((number for number, token in enumerate(part) if token.text == b"="), len(part))
+        name = b"".join(token.identifier or token.text for token in part[:place]).decode("utf-8", "surrogateescape")
+        raw = text[part[place + 1].start : part[-1].end] if place + 1 < len(part) else b"1"
+        value = raw.decode("utf-8", "surrogateescape")
+        if name:
+            found[name] = None if value.upper() == "DEFAULT" else value
+    return found
 
 
 def tokenize(text: bytes) -> Iterator[Token]:
@@ -192,7 +254,7 @@ class _Reader:
                 in_with = self.kind == b"WITH"
                 continue
             if token.kind == "symbol":
-                depth += {b"(": 1, b")": -1}.get(token.text, 0)
+                depth += token.nesting
                 self._follow_input(token, previous, depth)
             if in_with and not depth:
                 if token.upper == b"INSERT" and _ends_expression(previous):
@@ -210,14 +272,24 @@ class _Reader:
                 continue
             if token.upper in (b"SELECT", b"WITH", b"FROM"):
                 insert_selects = True
-            if token.upper == b"VALUES" and not insert_selects:
+            if token.upper == b"VALUES" and not insert_selects and not self._is_format_keyword(previous):
                 self._data_begin(token, "Values", token.end)
                 return
             brings_data = not insert_selects or self.input_call is not None
-            if previous.upper == b"FORMAT" and token.kind in ("word", "quoted") and brings_data and not self._infile():
+            if (
+                self._is_format_keyword(previous)
+                and token.kind in ("word", "quoted")
+                and brings_data
+                and not self._infile()
+            ):
                 name = token.text.strip(b'`"').decode("utf-8", "replace")
                 self._data_begin(previous, name, _data_after_format(self.text, token.end))
                 return
+
+    def _is_format_keyword(self, token: Token) -> bool:
+        """Whether this token, the one before the newest, is the keyword FORMAT and not a table of that name."""
+        before = self.tokens[-3].upper if len(self.tokens) > 2 else b""
+        return token.upper == b"FORMAT" and before not in (b"INSERT", b"INTO", b"TABLE", b"FUNCTION", b".")
 
     def _infile(self) -> bool:
         return any(token.upper == b"INFILE" for token in self.tokens)
@@ -257,7 +329,7 @@ class _Reader:
 def _ends_expression(token: Token | None) -> bool:
     """Whether an expression of a WITH clause may end with this token: INSERT behind it is the statement, not a name."""
     if token is None or token.kind == "symbol":
-        return token is not None and token.text in (b")", b"]")
+        return token is not None and token.text in (b")", b"]", b"}")
     return token.upper not in (b"AS", b"WITH", b"RECURSIVE", b"MATERIALIZED")
 
 
