@@ -82,6 +82,9 @@ def _build(step: str, context: AssetExecutionContext, warehouse: Warehouse, full
     arguments = ["--select", *select, "--exclude", *exclude]
     if full:
         arguments.append("--full-refresh")
+    if settings.target == "embedded" and (full or not is_settled):
+        # The statements of a build from nothing are large, and each is on all cores.
+        arguments += ["--threads", "1"]
     unchanged = set(selected & settled_keys()) if is_settled and is_whole_step else set()
     try:
         for event in build(settings, context.run_id, context.partition_key, arguments):

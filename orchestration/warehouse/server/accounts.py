@@ -9,6 +9,7 @@ import json
 import os
 import secrets
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,6 +60,10 @@ class Accounts:
         matches = hmac.compare_digest(expected, digest_of(password))
         return account if matches else None
 
+    def were_made(self, names: Iterable[str]) -> list[str]:
+        """Those of the names that belong to users who log in, but have no rights in the engine."""
+        return [name for name in names if name in self._made]
+
     def carry_out(self, statement: AccountStatement) -> None:
         """Make or drop a user. Raises ServerError 493, 192 or 495 as ClickHouse does."""
         with self._lock:
@@ -97,7 +102,7 @@ def digest_of(password: str) -> str:
 
 
 def read_account_statement(statement: Statement) -> AccountStatement | None:
-    """CREATE USER [IF NOT EXISTS | OR REPLACE] name [NOT IDENTIFIED | IDENTIFIED [WITH kind] BY 'text'] or DROP USER
+    """CREATE USER [IF NOT EXISTS | OR REPLACE] name, ... [NOT IDENTIFIED | IDENTIFIED [WITH kind] BY 'text'] or DROP USER
     [IF EXISTS] name, ...; None for any other statement, also for users with hosts, roles or settings."""
     words = list(statement.tokens)
     head = _take(words, b"CREATE", b"USER") or _take(words, b"DROP", b"USER") or _take(words, b"CREATE", b"OR")
@@ -108,7 +113,7 @@ def read_account_statement(statement: Statement) -> AccountStatement | None:
     tolerates = bool(_take(words, b"IF", b"NOT", b"EXISTS") if creates else _take(words, b"IF", b"EXISTS"))
     replaces = replaces or (creates and bool(_take(words, b"OR", b"REPLACE")))
     names = [_text(words.pop(0)) if words else None]
-    while not creates and _take(words, b",") and words:
+    while _take(words, b",") and words:
         names.append(_text(words.pop(0)))
     known = tuple(name for name in names if name is not None)
     if len(known) < len(names):

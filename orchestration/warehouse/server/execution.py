@@ -219,7 +219,7 @@ class Execution:
             return
         if not count:
             self._fail_to_parse()
-        reason = "This user can only read." if self.reads_only else _GET_IS_READONLY
+        reason = "This user cannot write." if self.reads_only else _GET_IS_READONLY
         raise ServerError(164, "READONLY", f"{self.user}: Cannot execute query in readonly mode. {reason}")
 
     def _fail_to_parse(self) -> None:
@@ -432,6 +432,8 @@ class Execution:
         try:
             result = handle.query(sql, output_format, self.request.query_parameters)
         except ServerError as error:
+            if error.code in (192, 511):
+                self._explain_missing_rights()
             replacement = _show_create_of_system_table(self.statement) if error.code == 60 else None
             if replacement is None:
                 raise
@@ -445,6 +447,17 @@ class Execution:
                 yield from rewrite_blocks([data], [])
             else:
                 yield data
+
+    def _explain_missing_rights(self) -> None:
+        """Say why a user who can log in is unknown to the engine, where the statement names one."""
+        made = self.accounts.were_made(identifier_text(token) for token in self.statement.tokens if token.identifier)
+        if self.statement.kind in (b"GRANT", b"REVOKE", b"ALTER", b"SHOW") and made:
+            raise ServerError(
+                514,
+                "ACCESS_STORAGE_FOR_INSERTION_NOT_FOUND",
+                f"User `{made[0]}` can log in, but has no rights: the embedded warehouse keeps no grants."
+                " Use a ClickHouse server, or the reading account of TIERHOUSE_READER_USER.",
+            )
 
     def _rows(
         self, handle: Handle, session: Session | None, output_format: str, parameters: dict[str, str]

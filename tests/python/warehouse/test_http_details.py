@@ -333,6 +333,13 @@ def test_a_user_may_be_made_and_dropped_and_has_no_rights(server, table):
     ):
         assert server.ask(statement).code == code, statement
     assert server.ask(method="GET", query="CREATE USER dee").code == 164
+    for statement in ("GRANT SELECT ON default.* TO bob", "REVOKE SELECT ON default.* FROM bob", "SHOW GRANTS FOR bob"):
+        refused = server.ask(statement)
+        assert (refused.code, "can log in, but has no rights" in refused.text) == (514, True), statement
+    assert server.ask("GRANT SELECT ON default.* TO nobody_at_all").code == 511
+    assert server.ask("CREATE USER eve, fay NOT IDENTIFIED").status == 200
+    assert server.ask("SELECT 1", user="fay").text == "1\n"
+    assert server.ask("DROP USER eve, fay").status == 200
     assert "it's" not in (server.home / "warehouse" / "accounts.json").read_text()
     assert server.ask("DROP USER ann, bob, cid").status == 200
     assert server.ask("SELECT 1", user="ann", password="it's").code == 516
