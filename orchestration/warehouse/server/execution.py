@@ -205,7 +205,8 @@ class Execution:
         for name in ("output_format", "format"):
             chosen = self.statement.setting(name) or self.request.settings.get(name) or literal_text(own.get(name, ""))
             if chosen:
-                self.output_format = chosen
+                # Any other name is none of a format, which the engine says; it would not do in a header.
+                self.output_format = chosen if _IDENTIFIER.fullmatch(chosen) else self.output_format
                 return
 
     def _check_class(self, handle: Handle) -> None:
@@ -390,10 +391,10 @@ class Execution:
         borrowed, session.borrowed = session.borrowed, None
         if borrowed is None:
             return
-        defaults = [f"`{name}` = DEFAULT" for name in borrowed.settings if name not in session.settings]
+        defaults = [f"{quote_identifier(name)} = DEFAULT" for name in borrowed.settings if name not in session.settings]
         # Two names may mean one setting: all of the session's own are said again, where more than the mark was changed.
         restored = borrowed.settings.keys() - {QUERY_ID_SETTING}
-        own = [f"`{name}` = {value}" for name, value in session.settings.items()] if restored else []
+        own = [f"{quote_identifier(name)} = {value}" for name, value in session.settings.items()] if restored else []
         for clauses in (defaults, own):
             _set_where_possible(session.handle, clauses)
         if borrowed.database:

@@ -143,6 +143,13 @@ def test_the_format_that_a_setting_asks_for_is_the_one_that_the_headers_name(ser
     assert server.ask("SELECT 1 FORMAT JSONLines").headers["Content-Type"].startswith("application/x-ndjson")
 
 
+def test_a_format_that_is_none_is_refused_and_not_put_into_headers(server):
+    for setting in ("output_format", "format"):
+        refused = server.ask("SELECT 1", http_write_exception_in_output_format="1", **{setting: "JSON\r\nX-Other: 1"})
+        assert refused.code != 0
+        assert "X-Other" not in refused.headers
+
+
 def test_the_zone_that_a_statement_asks_for_is_the_one_that_the_headers_name(server):
     answer = server.ask("SELECT timezone() SETTINGS session_timezone = 'Europe/Berlin'")
     assert (answer.text, answer.headers["X-ClickHouse-Timezone"]) == ("Europe/Berlin\n", "Europe/Berlin")
