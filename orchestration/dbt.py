@@ -27,6 +27,11 @@ class DbtFailure(Exception):
     """A dbt build with a failed node; the message names the first one, in one line."""
 
 
+def one_by_one(settings: Settings) -> list[str]:
+    """Arguments of a build from nothing on the embedded target: its statements are large, and each is on all cores."""
+    return ["--threads", "1"] if settings.target == "embedded" else []
+
+
 def build(
     settings: Settings,
     run_id: str,

@@ -13,7 +13,7 @@ from datetime import date
 from clickhouse_connect.driver.client import Client
 
 from orchestration import dbt
-from orchestration.dbt import DbtFailure
+from orchestration.dbt import DbtFailure, one_by_one
 from orchestration.errors import TierhouseError
 from orchestration.operations import (
     drop_unpublished_builds,
@@ -62,10 +62,11 @@ def refreshed_days(client: Client, settings: Settings) -> list[date]:
 def build_facts(client: Client, settings: Settings, as_of: date, full: bool = False) -> None:
     """Bring the facts up to what has landed, and judge landing and facts. Raises TierhouseError when they do not hold."""
     run_id = str(uuid.uuid4())
+    arguments = [*_CAUTIOUSLY, "--select", *_FACTS, "--exclude", "resource_type:unit_test"]
     if full or not is_project_settled(client, settings, project_version(settings)):
         # Seeds and some views are made here, those of the marts by the next refresh.
         unsettle_project(client, settings)
-    arguments = [*_CAUTIOUSLY, "--select", *_FACTS, "--exclude", "resource_type:unit_test"]
+        arguments += one_by_one(settings)
     _dbt("facts", settings, run_id, as_of, arguments + (["--full-refresh"] if full else []))
     _judge(settings, ["landing", "facts"], as_of, run_id)
 

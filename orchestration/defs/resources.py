@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import dagster as dg
 from clickhouse_connect.driver.client import Client
+from sqlalchemy.exc import SQLAlchemyError
 
 from orchestration import unchanged
 from orchestration.failures import first_failure
@@ -56,8 +57,20 @@ class RefreshRun(dg.ConfigurableResource):
                 message = _why_it_failed(context, run.run_id)
                 if end_run(client, settings, run.run_id, message):
                     drop_unpublished_builds(client, settings)
-                if context.instance is not None:
-                    forget_old_runs(context.instance)
+                _tidy(context)
+
+
+def _tidy(context: dg.InitResourceContext) -> None:
+    """Forget old runs; what keeps that from going well must not spoil a refresh that has ended."""
+    if context.instance is None:
+        return
+    try:
+        forget_old_runs(context.instance)
+    except (OSError, SQLAlchemyError) as error:
+        if context.log is not None:
+            context.log.warning(
+                f"old runs of Dagster stay for now: {type(error).__name__}; the next refresh tries again"
+            )
 
 
 def _why_it_failed(context: dg.InitResourceContext, run_id: str) -> str:

@@ -12,7 +12,7 @@ from dagster import AssetExecutionContext
 from dagster_dbt import DagsterDbtTranslator, dbt_assets
 from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
 
-from orchestration.dbt import DbtFailure, build
+from orchestration.dbt import DbtFailure, build, one_by_one
 from orchestration.defs.partitions import daily
 from orchestration.defs.resources import RefreshRun, Warehouse
 from orchestration.operations import is_project_settled, settle_project, unsettle_project
@@ -82,9 +82,8 @@ def _build(step: str, context: AssetExecutionContext, warehouse: Warehouse, full
     arguments = ["--select", *select, "--exclude", *exclude]
     if full:
         arguments.append("--full-refresh")
-    if settings.target == "embedded" and (full or not is_settled):
-        # The statements of a build from nothing are large, and each is on all cores.
-        arguments += ["--threads", "1"]
+    if full or not is_settled:
+        arguments += one_by_one(settings)
     unchanged = set(selected & settled_keys()) if is_settled and is_whole_step else set()
     try:
         for event in build(settings, context.run_id, context.partition_key, arguments):

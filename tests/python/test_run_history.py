@@ -6,7 +6,9 @@ from uuid import uuid4
 
 import dagster as dg
 import pytest
+from sqlalchemy.exc import OperationalError
 
+from orchestration.defs import resources
 from orchestration.refresh import dagster_instance
 from orchestration.run_history import FORGOTTEN_AT_ONCE, RUNS_KEPT, forget_old_runs
 from orchestration.warehouse.settings import Settings
@@ -71,3 +73,13 @@ def test_state_that_dagster_keeps_elsewhere_is_left_alone() -> None:
         _runs(instance, 1)
         assert forget_old_runs(instance, datetime.now(UTC) + 2 * RUNS_KEPT) == 0
         assert len(instance.get_run_records()) == 1
+
+
+@pytest.mark.parametrize("error", [OSError("no space left"), OperationalError("delete", {}, Exception("locked"))])
+def test_a_log_that_cannot_be_tidied_spoils_no_refresh(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def fails(_: object) -> int:
+        raise error
+
+    monkeypatch.setattr(resources, "forget_old_runs", fails)
+    with dg.DagsterInstance.ephemeral() as instance:
+        resources._tidy(dg.build_init_resource_context(instance=instance))

@@ -60,9 +60,9 @@ class Accounts:
         matches = hmac.compare_digest(expected, digest_of(password))
         return account if matches else None
 
-    def were_made(self, names: Iterable[str]) -> list[str]:
+    def were_made(self, names: Iterable[bytes]) -> list[str]:
         """Those of the names that belong to users who log in, but have no rights in the engine."""
-        return [name for name in names if name in self._made]
+        return [text for name in names if (text := name.decode("utf-8", "surrogateescape")) in self._made]
 
     def carry_out(self, statement: AccountStatement) -> None:
         """Make or drop a user. Raises ServerError 493, 192 or 495 as ClickHouse does."""
@@ -151,6 +151,4 @@ def _take(words: list[Token], *expected: bytes) -> tuple[bytes, ...] | None:
 def _text(token: Token) -> str | None:
     if token.kind == "string":
         return string_value(token)
-    if token.kind == "quoted":
-        return token.text[1:-1].decode("utf-8", "surrogateescape") if b"\\" not in token.text else None
-    return token.text.decode("utf-8", "surrogateescape") if token.kind == "word" else None
+    return None if token.name is None else token.name.decode("utf-8", "surrogateescape")

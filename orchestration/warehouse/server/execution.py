@@ -37,7 +37,6 @@ from orchestration.warehouse.server.sessions import Borrowed, Session, Sessions,
 from orchestration.warehouse.server.statement import (
     DEFAULT_LIMIT_BYTES,
     Statement,
-    identifier_text,
     literal_text,
     read_statement,
 )
@@ -288,16 +287,14 @@ class Execution:
         if self.reads_only and any(role not in granted for role in roles):
             message = f"Role should be granted to set as a current, but {self.user} was not granted {roles[0]}."
             raise ServerError(512, "SET_NON_GRANTED_ROLE", message)
-        before = ""
-        if session is not None and not self.reads_only:
-            before = handle.value(b"SELECT arrayStringConcat(arrayMap(r -> format('`{}`', r), currentRoles()), ', ')")
+        before = session.roles if session is not None and not self.reads_only else ""
         names = ", ".join(quote_identifier(role) for role in roles)
         handle.query(f"SET ROLE {names}".encode("utf-8", "surrogateescape"))
         try:
             yield
         finally:
             if before and self.statement.kind != b"SET":
-                handle.query(f"SET ROLE {before}".encode())
+                handle.query(f"SET ROLE {before}".encode("utf-8", "surrogateescape"))
 
     @contextlib.contextmanager
     def _settings(self, handle: Handle, session: Session | None, settings: dict[str, str]) -> Iterator[None]:
@@ -369,7 +366,10 @@ class Execution:
         """Remember what a SET, a USE or a temporary table that went well has made of its session."""
         statement = self.statement
         session.is_changed |= statement.kind in (b"SET", b"USE") or statement.mentions(b"temporary")
-        if statement.kind == b"SET" and statement.tokens[1].upper not in (b"ROLE", b"DEFAULT", b"TRANSACTION"):
+        second = statement.tokens[1].upper if len(statement.tokens) > 1 else b""
+        if statement.kind == b"SET" and second == b"ROLE":
+            session.roles = statement.text[statement.tokens[1].end :].decode("utf-8", "surrogateescape")
+        elif statement.kind == b"SET" and second not in (b"DEFAULT", b"TRANSACTION"):
             for name, value in statement.settings.items():
                 session.settings.pop(name, None)
                 if value is not None:
@@ -384,7 +384,7 @@ class Execution:
             tokens = tokens[1:]
         if tokens[0].text == b"{":
             return self.request.query_parameters.get(tokens[1].text.decode("utf-8", "surrogateescape"), "")
-        return identifier_text(tokens[0])
+        return (tokens[0].name or b"").decode("utf-8", "surrogateescape")
 
     def _give_back(self, session: Session) -> None:
         """Put the session's own settings and database in force again."""
@@ -451,7 +451,7 @@ class Execution:
 
     def _explain_missing_rights(self) -> None:
         """Say why a user who can log in is unknown to the engine, where the statement names one."""
-        made = self.accounts.were_made(identifier_text(token) for token in self.statement.tokens if token.identifier)
+        made = self.accounts.were_made(token.name for token in self.statement.tokens if token.name)
         if self.statement.kind in (b"GRANT", b"REVOKE", b"ALTER", b"SHOW") and made:
             raise ServerError(
                 514,

@@ -22,8 +22,8 @@ class Borrowed:
 
 @dataclass
 class Session:
-    """One session; `busy` while a query runs in it. `settings` (as SQL text) and `database` are its own, as its SET and USE
-    statements made them, `is_changed` whether any did, or a temporary table may be there. The engine is not asked for them: its
+    """One session; `busy` while a query runs in it. `settings`, `roles` (both as SQL text) and `database` are its own, as its SET
+    and USE statements made them, `is_changed` whether any did, or a temporary table may be there. The engine is not asked for them: its
     answer would itself be under these settings. `borrowed` is what a request has put over them and the next one may need
     alike: nothing runs in a session between its requests."""
 
@@ -33,6 +33,7 @@ class Session:
     busy: bool = True
     settings: dict[str, str] = field(default_factory=dict)
     database: str = "default"
+    roles: str = "DEFAULT"
     is_changed: bool = False
     borrowed: Borrowed | None = None
 

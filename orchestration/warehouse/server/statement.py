@@ -74,14 +74,17 @@ class Token:
         return _NESTING.get(self.text, 0) if self.kind == "symbol" else 0
 
     @property
-    def identifier(self) -> bytes | None:
-        """The name this token stands for, escapes resolved, lower case; None for strings and symbols."""
-        if self.kind == "word":
-            return self.text.lower()
+    def name(self) -> bytes | None:
+        """The name this token stands for, escapes resolved, in its own spelling; None for strings and symbols."""
         if self.kind == "quoted":
             edge = 3 if self.text.startswith(b"\xe2") else 1
-            return _ESCAPE.sub(_unescape, self.text[edge:-edge]).lower()
-        return None
+            return _ESCAPE.sub(_unescape, self.text[edge:-edge])
+        return self.text if self.kind == "word" else None
+
+    @property
+    def identifier(self) -> bytes | None:
+        """The same in lower case."""
+        return None if self.name is None else self.name.lower()
 
 
 @dataclass(frozen=True)
@@ -144,14 +147,6 @@ def string_value(token: Token) -> str:
     """The text that a string literal in simple quotes stands for."""
     inner = token.text[1:-1].replace(b"''", b"\\'")
     return _ESCAPE.sub(_unescape, inner).decode("utf-8", "surrogateescape")
-
-
-def identifier_text(token: Token) -> str:
-    """The name that a word or quoted identifier stands for, in its own spelling."""
-    if token.kind == "quoted":
-        edge = 3 if token.text.startswith(b"\xe2") else 1
-        return _ESCAPE.sub(_unescape, token.text[edge:-edge]).decode("utf-8", "surrogateescape")
-    return token.text.decode("utf-8", "surrogateescape")
 
 
 def literal_text(sql: str) -> str:

@@ -56,28 +56,39 @@ def test_a_parameter_may_have_the_name_of_a_keyword(server, table, statement, na
 
 
 @pytest.mark.parametrize(
-    "setting",
+    ("name", "value", "shown"),
     [
-        "output_format = 'CSV'",
-        "format = 'TSV'",
-        "extremes = 0",
-        "output_format_tsv_crlf_end_of_line = 1",
-        "max_query_size = 300",
-        "max_execution_time = 5",
-        "max_columns_to_read = 1",
-        "max_ast_depth = 20",
-        "session_timezone = 'Asia/Tokyo'",
+        ("output_format", "'CSV'", '"CSV"'),
+        ("format", "'TSV'", "TSV"),
+        ("extremes", "0", "false"),
+        ("output_format_tsv_crlf_end_of_line", "1", "true"),
+        ("max_query_size", "300", "300"),
+        ("max_execution_time", "5", "5"),
+        ("max_columns_to_read", "1", "1"),
+        ("max_ast_depth", "20", "20"),
+        ("session_timezone", "'Asia/Tokyo'", "Asia/Tokyo"),
     ],
 )
-def test_a_session_with_any_setting_keeps_its_database_and_takes_that_of_a_request(server, setting):
-    session = {"session_id": setting}
-    assert server.ask(f"SET {setting}", **session).status == 200
+def test_a_session_with_any_setting_keeps_its_database_and_takes_that_of_a_request(server, name, value, shown):
+    session = {"session_id": f"any-{name}"}
+    assert server.ask(f"SET {name} = {value}", **session).status == 200
     assert server.ask("SELECT currentDatabase()", **session, database="system").text.strip().strip('"') == "system"
     assert server.ask("SELECT 2 AS two", **session, max_threads="1").text.strip() == "2"
     assert server.ask("SELECT currentDatabase()", **session).text.strip().strip('"') == "default"
-    name, _, value = setting.partition(" = ")
-    found = server.ask(f"SELECT getSetting('{name}') FORMAT TSV", **session).text
-    assert found.strip().strip('"') == value.strip("'") or value.isdigit()
+    assert server.ask(f"SELECT getSetting('{name}')", **session).text.strip() == shown
+
+
+def test_a_session_has_its_own_roles_back_whatever_its_settings(server):
+    session = {"session_id": "roles"}
+    asks = "SELECT arrayStringConcat(arraySort(currentRoles()), ' ') FORMAT TSV"
+    both = server.ask(asks, **session).text
+    server.ask("SET offset = 0, output_format = 'JSONCompactEachRow'", **session)
+    assert "warehouse_owner" not in server.ask(asks, **session, role="warehouse_reader").text
+    server.ask("SET output_format = DEFAULT", **session)
+    assert server.ask(asks, **session).text == both
+    server.ask("SET ROLE warehouse_owner", **session)
+    server.ask("SELECT 1", **session, role="warehouse_reader")
+    assert server.ask(asks, **session).text == "warehouse_owner\n"
 
 
 def test_rows_of_a_session_that_skips_or_adds_some_are_those_of_the_client(server):
