@@ -26,6 +26,7 @@ from orchestration.predictive.evaluation import (
 )
 from orchestration.predictive.lifetime_value import NO_ORDER_DAYS
 from orchestration.predictive.lifetime_value import OPTIONS as LIFETIME_OPTIONS
+from orchestration.predictive.order_histories import from_facts
 from orchestration.predictive.promotions import add_verdicts
 from orchestration.progress import report
 from orchestration.warehouse.settings import Settings
@@ -243,7 +244,7 @@ def _lifetime_value(
 ) -> candidates.LifetimeValue | str:
     trained_until = training_day(cut)
     training, holdout = store_lifetime_value.read_training(client, settings, trained_until, LIFETIME_OPTIONS)
-    histories = store_lifetime_value.read_customers(client, settings, cut, cut)
+    histories = store_lifetime_value.read_customers(client, from_facts(settings, cut, cut), cut)
     histories = histories[np.isin(histories["customer_id"].to_numpy(), customer_id)].sort_values("customer_id")
     return candidates.lifetime_value(training, trained_until, holdout, histories, horizon, LIFETIME_OPTIONS)
 

@@ -77,7 +77,7 @@ def build_day(client: Client, settings: Settings, as_of: date, known_until: date
     known_until: restate, that is count what became known until the end of that day. Raises TierhouseError when a step fails;
     the marts then show what they showed before.
     """
-    from orchestration.predictive import store_churn, store_lifetime_value, store_potential
+    from orchestration.predictive import order_histories, store_churn, store_lifetime_value, store_potential
 
     with _recorded(client, settings, as_of) as run_id:
         known = known_until.isoformat() if known_until else ""
@@ -86,8 +86,9 @@ def build_day(client: Client, settings: Settings, as_of: date, known_until: date
             "features", settings, run_id, as_of, ["--select", *_FEATURES, "--exclude", "resource_type:unit_test"], known
         )
         result = store_potential.refresh_potential(client, settings, day, known)
-        store_churn.refresh_churn(client, settings, day, known)
-        store_lifetime_value.refresh_lifetime_value(client, settings, day, known)
+        histories = order_histories.from_features(client, settings, as_of)
+        store_churn.refresh_churn(client, settings, day, known, histories)
+        store_lifetime_value.refresh_lifetime_value(client, settings, day, known, histories=histories)
         _dbt("tiers", settings, run_id, as_of, ["--select", *_TIERS, "--exclude", *_NEVER], known)
         _judge(settings, ["marts"], as_of, run_id)
         _dbt("publish", settings, run_id, as_of, _PUBLISH, known)

@@ -13,18 +13,19 @@ with orders as (
 totals as (
     select
         customer_id,
-        min(business_date) as first_order_date,
-        max(business_date) as last_order_date,
         count() as order_count_to_date,
         {% for days in [7, 30, 90, 365] -%}
         countIf({{ in_window('business_date', days) }}) as order_count_{{ days }}d,
         {% endfor -%}
-        groupBitmapIf(toUInt32(business_date), {{ in_window('business_date', 90) }}) as order_day_count_90d,
+        -- Gathered and then made distinct, which is less work than a set per customer.
+        arraySort(arrayDistinct(groupArray(business_date))) as order_dates,
         sumIf(gross_amount, {{ in_window('business_date', 90) }}) as gross_amount_90d,
         {% for days in [30, 90, 365] -%}
         sumIf(net_amount, {{ in_window('business_date', days) }}) as net_amount_{{ days }}d,
         {% endfor -%}
-        sumIf(net_amount, {{ in_window('business_date', 180, until=90) }}) as net_amount_prior_90d,
+        {% for days in [90, 180, 364] -%}
+        sumIf(net_amount, {{ in_window('business_date', 90 + days, until=90) }}) as net_amount_prior_{{ days }}d,
+        {% endfor -%}
         sum(net_amount) as net_amount_to_date,
         sum(gross_amount) as gross_amount_to_date,
         sumIf(refund_amount, {{ in_window('business_date', 90) }}) as refund_amount_90d,
@@ -53,10 +54,11 @@ final as (
         toUInt32(totals.order_count_90d) as order_count_90d,
         toUInt32(totals.order_count_365d) as order_count_365d,
         toUInt32(totals.order_count_to_date) as order_count_to_date,
-        toUInt32(totals.order_day_count_90d) as order_day_count_90d,
+        toUInt32(arrayCount(order_date -> order_date > {{ as_of() }} - 90, totals.order_dates)) as order_day_count_90d,
         {% for amount in [
             'gross_amount_90d', 'net_amount_30d', 'net_amount_90d', 'net_amount_365d', 'net_amount_prior_90d',
-            'net_amount_to_date', 'refund_amount_90d', 'tier_discount_amount_90d', 'tier_discount_amount_to_date',
+            'net_amount_prior_180d', 'net_amount_prior_364d', 'net_amount_to_date', 'refund_amount_90d',
+            'tier_discount_amount_90d', 'tier_discount_amount_to_date',
         ] -%}
         cast(totals.{{ amount }} as Decimal(18, 2)) as {{ amount }},
         {% endfor -%}
@@ -74,8 +76,9 @@ final as (
             ),
             null
         ) as order_value_robust_cv_180d,
-        first_order_date,
-        last_order_date,
+        totals.order_dates as order_dates,
+        order_dates[1] as first_order_date,
+        order_dates[-1] as last_order_date,
         toUInt32({{ as_of() }} - first_order_date) as days_since_first_order,
         toUInt32({{ as_of() }} - last_order_date) as days_since_last_order,
         {% for window in ['to_date', '365d', '90d'] -%}

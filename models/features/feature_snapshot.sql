@@ -30,7 +30,7 @@ final as (
         toUInt32(
             {{ as_of() }} - least(coalesce(customers.registered_on, orders.first_order_date), orders.first_order_date)
         ) as customer_age_days,
-        orders.* except (as_of_date, customer_id),
+        orders.* except (as_of_date, customer_id, order_dates, net_amount_prior_180d, net_amount_prior_364d),
 
         if({{ has_complaints }}, toNullable(coalesce(complaints.complaint_count_90d, 0)), null) as complaint_count_90d,
         {{ ratio('complaint_count_90d', 'orders.order_count_90d') }} as complaint_rate_90d,

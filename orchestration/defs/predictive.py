@@ -1,12 +1,13 @@
 """Python assets: what SQL cannot express. Features in, one table each out, replaced per as-of date."""
 
+from datetime import date
 from typing import Any
 
 import dagster as dg
 
 from orchestration.defs.partitions import daily
 from orchestration.defs.resources import RefreshRun, Warehouse
-from orchestration.predictive import store_churn, store_lifetime_value, store_potential
+from orchestration.predictive import order_histories, store_churn, store_lifetime_value, store_potential
 from orchestration.predictive.churn_model import CODE_VERSION as CHURN_VERSION
 from orchestration.predictive.lifetime_value import OPTIONS as LIFETIME_VALUE_OPTIONS
 from orchestration.predictive.potential_parts import CODE_VERSION as POTENTIAL_VERSION
@@ -48,6 +49,8 @@ def potential(context: dg.AssetExecutionContext, warehouse: Warehouse, refresh_r
     key=["predictive", "churn"],
     description="One row per scored customer and as-of date: rhythm, silence, partial defection and churn risk.",
     deps=[
+        ["features", "customer_order_features"],
+        ["facts", "dim_customers"],
         ["facts", "fct_orders"],
         ["facts", "fct_order_lines"],
         ["facts", "dim_products"],
@@ -58,7 +61,9 @@ def potential(context: dg.AssetExecutionContext, warehouse: Warehouse, refresh_r
     **_DAILY,
 )
 def churn(context: dg.AssetExecutionContext, warehouse: Warehouse, refresh_run: RefreshRun) -> dg.MaterializeResult:
-    result = store_churn.refresh_churn(warehouse.client(), warehouse.settings(), context.partition_key)
+    client, settings, day = warehouse.client(), warehouse.settings(), context.partition_key
+    histories = order_histories.from_features(client, settings, date.fromisoformat(day))
+    result = store_churn.refresh_churn(client, settings, day, histories=histories)
     report("churn", len(result))
     return dg.MaterializeResult(
         metadata={
@@ -73,16 +78,21 @@ def churn(context: dg.AssetExecutionContext, warehouse: Warehouse, refresh_run: 
 @dg.asset(
     key=["predictive", "lifetime_value"],
     description="One row per scored customer and as-of date: expected orders and margin of 12 months, P(alive), residual value.",
-    deps=[["facts", "fct_orders"], ["predictive", "promotions"]],
+    deps=[
+        ["features", "customer_order_features"],
+        ["facts", "dim_customers"],
+        ["facts", "fct_orders"],
+        ["predictive", "promotions"],
+    ],
     code_version=LIFETIME_VALUE_OPTIONS.code_version,
     **_DAILY,
 )
 def lifetime_value(
     context: dg.AssetExecutionContext, warehouse: Warehouse, refresh_run: RefreshRun
 ) -> dg.MaterializeResult:
-    result = store_lifetime_value.refresh_lifetime_value(
-        warehouse.client(), warehouse.settings(), context.partition_key
-    )
+    client, settings, day = warehouse.client(), warehouse.settings(), context.partition_key
+    histories = order_histories.from_features(client, settings, date.fromisoformat(day))
+    result = store_lifetime_value.refresh_lifetime_value(client, settings, day, histories=histories)
     report("lifetime value", len(result))
     return dg.MaterializeResult(
         metadata={

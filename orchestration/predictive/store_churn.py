@@ -14,7 +14,7 @@ from orchestration.predictive import churn_model
 from orchestration.predictive.artifacts import Artifact, fingerprint, training_day
 from orchestration.predictive.candidates import ACTIVE_DAYS, active, no_order_chances
 from orchestration.predictive.churn import churn
-from orchestration.predictive.cutoff import cutoff, known
+from orchestration.predictive.cutoff import cutoff, known, until
 from orchestration.predictive.defection import (
     CATEGORY_RECENT_DAYS,
     CATEGORY_REFERENCE_DAYS,
@@ -22,6 +22,7 @@ from orchestration.predictive.defection import (
     WINDOW_DAYS,
     YEAR_DAYS,
 )
+from orchestration.predictive.order_histories import described_from_facts
 from orchestration.predictive.order_history import OrderHistory
 from orchestration.predictive.promotions import served_model
 from orchestration.predictive.rhythm import HISTORY_DAYS
@@ -58,11 +59,14 @@ _TYPES: dict[str, pa.DataType] = {
 }
 
 
-def refresh_churn(client: Client, settings: Settings, as_of: str, known_until: str = "") -> pd.DataFrame:
+def refresh_churn(
+    client: Client, settings: Settings, as_of: str, known_until: str = "", histories: str = ""
+) -> pd.DataFrame:
     """Compute and replace the rows of `as_of` in `<prefix>_predictive.churn`; fits the month's model where it is missing.
 
     P(no order in 30 days) is that of the baseline where the verdict of the day says that one serves. known_until: last day
-    whose knowledge counts, for a restatement; empty: the as-of date. Facts must be up to date.
+    whose knowledge counts, for a restatement; empty: the as-of date. Facts must be up to date. histories: a relation of
+    `order_histories` for the day and that knowledge; empty: made from the facts.
     """
     day = date.fromisoformat(as_of)
     trained_until = training_day(day)
@@ -74,10 +78,12 @@ def refresh_churn(client: Client, settings: Settings, as_of: str, known_until: s
         trained_until,
         lambda: fit_churn(client, settings, trained_until),
     )
-    history, customers, categories = read_churn_inputs(client, settings, day, _until(known_until, day))
+    knows = _until(known_until, day)
+    history, customers = read_churn_inputs(client, histories or described_from_facts(settings, day, knows), day)
+    categories = _categories(client, settings, day, knows)
     result = churn(history, customers, categories, _number(day), artifact.parameters if artifact else None)
-    result = _served(client, settings, result, day, _until(known_until, day))
-    names = _category_names(client, settings, _until(known_until, day))
+    result = _served(client, settings, result, day, knows)
+    names = _category_names(client, settings, knows)
     result["dropped_category_name"] = result["dropped_category_id"].map(names)
     table = f"{settings.database('predictive')}.churn"
     replace_day(
@@ -126,11 +132,9 @@ def fit_churn(client: Client, settings: Settings, trained_until: date) -> Artifa
     )
 
 
-def read_churn_inputs(
-    client: Client, settings: Settings, as_of: date, known_until: date
-) -> tuple[OrderHistory, pd.DataFrame, pd.DataFrame]:
-    """Order days of two years, one row of sums per scored customer, and categories bought before but not lately."""
-    rows = _read_customers(client, settings, as_of, known_until)
+def read_churn_inputs(client: Client, histories: str, as_of: date) -> tuple[OrderHistory, pd.DataFrame]:
+    """Order days of two years, and one row of sums per scored customer. histories: a relation of `order_histories`."""
+    rows = _read_customers(client, histories, as_of)
     history = _as_history(rows.filter(pc.greater(pc.list_value_length(rows["order_days"]), 0)))
     table = _with_order_days(rows.drop_columns(["order_days"]).to_pandas(), history, as_of)
     names = list(history.type_names)
@@ -149,7 +153,7 @@ def read_churn_inputs(
         )
         codes = pd.Categorical(table["business_type"], list(history.type_names)).codes
         customers["business_type"] = codes.astype(np.int64)
-    return history, customers, _categories(client, settings, as_of, known_until)
+    return history, customers
 
 
 def _until(known_until: str, as_of: date) -> date:
@@ -169,18 +173,9 @@ def _orders(settings: Settings, as_of: date, known_until: date, table: str = "fc
 
 
 def _order_days(as_of: date, days: int) -> str:
-    """The order days of a customer in the last `days` days, ascending; gathered first, which is less work than a set of each."""
-    dates = f"groupArrayIf(business_date, business_date > toDate('{as_of}') - {days})"
-    return f"arrayMap(day -> toInt32(day), arraySort(arrayDistinct({dates})))"
-
-
-def _described(settings: Settings, known_until: date) -> str:
-    """Business type and status of customers as they are described at a cut-off; the facts hold those of the day in work only."""
+    """The order days of a customer of `order_histories` in the last `days` days, ascending."""
     return (
-        "SELECT customer_id, tupleElement(described, 1) AS business_type, tupleElement(described, 2) AS customer_status FROM ("
-        "SELECT customer_id, argMax((business_type, customer_status, is_deleted), "
-        f"if(known_at < {cutoff(settings, known_until)}, 1, -1) * toUnixTimestamp64Milli(known_at)) AS described "
-        f"FROM {settings.database('staging')}.stg_customers GROUP BY customer_id) WHERE tupleElement(described, 3) = 0"
+        f"arrayMap(day -> toInt32(day), arrayFilter(day -> day > {until(as_of)} - {days}, order_dates)) AS order_days"
     )
 
 
@@ -188,24 +183,16 @@ def read_history(
     client: Client, settings: Settings, as_of: date, known_until: date, days: int, is_training: bool = False
 ) -> OrderHistory:
     """Order days of the last `days` days up to `as_of`, as known at the end of `known_until`; for training of a sample of customers."""
-    orders = _orders(settings, as_of, known_until)
-    chosen = ""
+    chosen = "true"
     if is_training:
+        orders = _orders(settings, as_of, known_until)
         count = client.query(f"SELECT uniqExact(customer_id) {orders}").result_rows[0][0]
-        chosen = f" AND cityHash64(customer_id) % {max(1, -(-count // _TRAINING_CUSTOMERS))} = 0"
+        chosen = f"cityHash64(customer_id) % {max(1, -(-count // _TRAINING_CUSTOMERS))} = 0"
     table = client.query_arrow(
         f"""
-        SELECT histories.customer_id AS customer_id, ifNull(nullIf(types.business_type, ''), 'unknown') AS business_type,
-            histories.first_day AS first_day, histories.order_days AS order_days
-        FROM (
-            SELECT customer_id, toInt32(min(business_date)) AS first_day,
-                {_order_days(as_of, days)} AS order_days
-            {orders}{chosen}
-            GROUP BY customer_id
-            HAVING notEmpty(order_days)
-        ) AS histories
-        LEFT JOIN ({_described(settings, known_until)}) AS types ON histories.customer_id = types.customer_id
-        ORDER BY customer_id
+        SELECT customer_id, business_type, toInt32(order_dates[1]) AS first_day, {_order_days(as_of, days)}
+        FROM {described_from_facts(settings, as_of, known_until, chosen)}
+        WHERE notEmpty(order_days) ORDER BY customer_id
         """,
         settings={"output_format_arrow_string_as_string": 1},
     )
@@ -227,30 +214,16 @@ def _as_history(table: pa.Table) -> OrderHistory:
     )
 
 
-def _read_customers(client: Client, settings: Settings, as_of: date, known_until: date) -> pa.Table:
+def _read_customers(client: Client, histories: str, as_of: date) -> pa.Table:
     """One row per scored customer: first and last day, sums of windows, order days of HISTORY_DAYS, type and status."""
-    day = f"toDate('{as_of}')"
-    windows = {
-        "90d": f"business_date > {day} - {WINDOW_DAYS}",
-        "365d": f"business_date > {day} - 365",
-        "year": f"business_date > {day} - {WINDOW_DAYS + YEAR_DAYS} AND business_date <= {day} - {WINDOW_DAYS}",
-        "half": f"business_date > {day} - {WINDOW_DAYS + HALF_DAYS} AND business_date <= {day} - {WINDOW_DAYS}",
-    }
-    sums = [f"toFloat64(sumIf(net_amount, {window})) AS net_{name}" for name, window in windows.items()]
     # As Arrow, because an empty data frame would name no columns.
     return client.query_arrow(
         f"""
-        SELECT sums.*, ifNull(nullIf(types.business_type, ''), 'unknown') AS business_type,
-            ifNull(nullIf(types.customer_status, ''), 'active') AS customer_status
-        FROM (
-            SELECT customer_id, toInt64(min(business_date)) AS first_day, toInt64(max(business_date)) AS last_day,
-                {", ".join(sums)},
-                {_order_days(as_of, HISTORY_DAYS)} AS order_days
-            {_orders(settings, as_of, known_until)}
-            GROUP BY customer_id
-        ) AS sums
-        LEFT JOIN ({_described(settings, known_until)}) AS types ON sums.customer_id = types.customer_id
-        ORDER BY customer_id
+        SELECT customer_id, toInt64(order_dates[1]) AS first_day, toInt64(order_dates[-1]) AS last_day,
+            toFloat64(net_amount_90d) AS net_90d, toFloat64(net_amount_365d) AS net_365d,
+            toFloat64(net_amount_prior_364d) AS net_year, toFloat64(net_amount_prior_180d) AS net_half,
+            {_order_days(as_of, HISTORY_DAYS)}, business_type, customer_status
+        FROM {histories} ORDER BY customer_id
         """,
         settings={"output_format_arrow_string_as_string": 1},
     )

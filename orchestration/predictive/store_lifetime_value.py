@@ -9,7 +9,7 @@ import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 
 from orchestration.predictive.artifacts import Artifact, training_day
-from orchestration.predictive.cutoff import known
+from orchestration.predictive.cutoff import known, until
 from orchestration.predictive.lifetime_value import (
     MODEL,
     OPTIONS,
@@ -20,28 +20,30 @@ from orchestration.predictive.lifetime_value import (
     score_lifetime_value,
 )
 from orchestration.predictive.maximum_likelihood import NoMaximum
+from orchestration.predictive.order_histories import from_facts
 from orchestration.predictive.promotions import served_model
 from orchestration.predictive.store_artifacts import load_or_fit
 from orchestration.warehouse.settings import Settings
 
-# Margin before the tier's discount, as in the lifetime value of the tiers; net sales where no cost of the customer is known.
-_SUMS = (
-    "toFloat64(sum(net_amount)) - if(max(is_cost_known) = 1, toFloat64(round(sum(cost_amount), 2)), 0) "
-    "+ toFloat64(sum(tier_discount_amount)) AS value_to_date, toUInt8(max(is_cost_known) = 0) AS is_from_revenue"
-)
-
 
 def refresh_lifetime_value(
-    client: Client, settings: Settings, as_of: str, known_until: str = "", options: Options = OPTIONS
+    client: Client,
+    settings: Settings,
+    as_of: str,
+    known_until: str = "",
+    options: Options = OPTIONS,
+    histories: str = "",
 ) -> pd.DataFrame:
     """Score and replace the rows of `as_of` in `<prefix>_predictive.lifetime_value`; fits the month's model where it is missing.
 
     known_until: last day whose knowledge counts, for a restatement; empty: the as-of date. Facts must be up to date.
+    histories: a relation of `order_histories` for the day and that knowledge; empty: made from the facts.
     """
     day = date.fromisoformat(as_of)
     artifact, reason = model_of_day(client, settings, day, options)
-    known = date.fromisoformat(known_until) if known_until else day
-    result = score_lifetime_value(read_customers(client, settings, day, known), artifact, options, reason)
+    knows = date.fromisoformat(known_until) if known_until else day
+    customers = read_customers(client, histories or from_facts(settings, day, knows), day)
+    result = score_lifetime_value(customers, artifact, options, reason)
     # Beside the model's numbers, whoever serves: the verdicts on them as rankings and as chances.
     result = result.assign(
         served_model=served_model(client, settings, MODEL, as_of),
@@ -73,58 +75,45 @@ def model_of_day(
     return load_or_fit(client, settings, MODEL, options.code_version, until, fit), reason
 
 
-def read_customers(client: Client, settings: Settings, as_of: date, known_until: date) -> pd.DataFrame:
-    """One row per customer with a valid order up to `as_of`, for `score_lifetime_value`, as known at the end of `known_until`."""
+def read_customers(client: Client, histories: str, as_of: date) -> pd.DataFrame:
+    """One row per customer of a relation of `order_histories` for `as_of`, for `score_lifetime_value`."""
     table = client.query_arrow(
         f"""
         SELECT customer_id,
-            toUInt32(arrayUniq(groupArray(business_date))) AS order_day_count,
-            toUInt32(max(business_date) - min(business_date)) AS days_to_last_order,
-            toUInt32({_day(as_of)} - min(business_date)) AS days_since_first_order,
-            {_SUMS}
-        {_orders(settings, as_of, known_until)}
-        GROUP BY customer_id ORDER BY customer_id
+            toUInt32(length(order_dates)) AS order_day_count,
+            toUInt32(order_dates[-1] - order_dates[1]) AS days_to_last_order,
+            toUInt32({until(as_of)} - order_dates[1]) AS days_since_first_order,
+            value_to_date, is_from_revenue
+        FROM {histories} ORDER BY customer_id
         """
     )
     return table.to_pandas()
 
 
-def read_training(client: Client, settings: Settings, until: date, options: Options) -> tuple[pd.DataFrame, int]:
-    """The rows for `fit_lifetime_value` as known at the end of `until`, and the length of the hold-out in days."""
-    known = _orders(settings, until, until)
-    first, count = client.query(f"SELECT min(business_date), count() {known}").result_rows[0]
-    holdout = holdout_days((until - first).days + 1, options) if count else 1
+def read_training(client: Client, settings: Settings, day: date, options: Options) -> tuple[pd.DataFrame, int]:
+    """The rows for `fit_lifetime_value` as known at the end of `day`, and the length of the hold-out in days."""
+    first, count = client.query(
+        f"SELECT min(business_date), count() FROM {settings.database('facts')}.fct_orders "
+        f"WHERE {known(settings, day)} AND is_valid = 1 AND business_date <= {until(day)}"
+    ).result_rows[0]
+    holdout = holdout_days((day - first).days + 1, options) if count else 1
     table = client.query_arrow(
         f"""
         SELECT customer_id,
             toUInt32(length(days)) AS order_day_count,
             toUInt32(days[-1] - days[1]) AS days_to_last_order,
-            toUInt32({_day(until)} - days[1]) AS days_since_first_order,
+            toUInt32({until(day)} - days[1]) AS days_since_first_order,
             value_to_date,
             is_from_revenue,
             if(length(days) > 2, toNullable(toFloat64(days[-1] - days[-2])), NULL) AS last_gap,
             if(length(days) > 2, toNullable(toFloat64(days[-2] - days[-3])), NULL) AS gap_before,
-            toUInt32(arrayCount(day -> day <= {_day(until)} - {holdout}, days)) AS early_order_day_count,
+            toUInt32(arrayCount(day -> day <= {until(day)} - {holdout}, days)) AS early_order_day_count,
             toUInt32(if(early_order_day_count > 0, days[early_order_day_count] - days[1], 0)) AS early_days_to_last_order
-        FROM (
-            SELECT customer_id, arraySort(arrayDistinct(groupArray(business_date))) AS days, {_SUMS} {known} GROUP BY customer_id
-        )
+        FROM (SELECT customer_id, order_dates AS days, value_to_date, is_from_revenue FROM {from_facts(settings, day, day)})
         ORDER BY customer_id
         """
     )
     return table.to_pandas(), holdout
-
-
-def _day(day: date) -> str:
-    return f"toDate('{day}')"
-
-
-def _orders(settings: Settings, as_of: date, known_until: date) -> str:
-    """FROM and WHERE of the valid orders up to `as_of` as they were known at the end of `known_until`."""
-    return (
-        f"FROM {settings.database('facts')}.fct_orders WHERE {known(settings, known_until)} "
-        f"AND is_valid = 1 AND business_date <= {_day(as_of)}"
-    )
 
 
 def _replace(client: Client, settings: Settings, as_of: date, result: pd.DataFrame) -> None:

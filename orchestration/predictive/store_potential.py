@@ -12,6 +12,7 @@ from clickhouse_connect.driver.client import Client
 from orchestration.predictive import acceptance, spend_forecast, store
 from orchestration.predictive.artifacts import Artifact, fingerprint, training_day
 from orchestration.predictive.cutoff import described, known, until
+from orchestration.predictive.order_histories import described_from_facts, from_features
 from orchestration.predictive.potential import MODEL_VERSION, potential
 from orchestration.predictive.potential_parts import CODE_VERSION, annual_spend, fit_bands, potential_parts
 from orchestration.predictive.promotions import served_model
@@ -48,7 +49,8 @@ def refresh_potential(client: Client, settings: Settings, as_of: str, known_unti
     """
     inputs = store.read_potential_inputs(client, settings, as_of)
     result, version = potential(*inputs), MODEL_VERSION
-    parts, parts_version = refresh_potential_parts(client, settings, as_of, inputs, known_until)
+    histories = from_features(client, settings, date.fromisoformat(as_of))
+    parts, parts_version = refresh_potential_parts(client, settings, as_of, inputs, known_until, histories)
     if is_promoted(client, settings, as_of):
         result["potential_index"], version = parts["potential_index_v2"].to_numpy(), parts_version
     store.replace_potential(client, settings, as_of, result, version)
@@ -66,12 +68,13 @@ def refresh_potential_parts(
     as_of: str,
     inputs: tuple[pd.DataFrame, pd.DataFrame, dict[str, float]],
     known_until: str = "",
+    histories: str = "",
 ) -> tuple[pd.DataFrame, str]:
     """Compute and replace the rows of `as_of` in `<prefix>_predictive.potential_parts`; fits the month's model where it is missing.
 
     The latest 90 days stand in for the forecast where a verdict lets a baseline serve: of all baselines they alone are an amount
     of 90 days. Returns the rows and the version of the model. inputs: of `store.read_potential_inputs` for the same day.
-    known_until: last day whose knowledge counts, for a restatement.
+    known_until: last day whose knowledge counts, for a restatement. histories: as for `read_blocks`.
     """
     features, spend, weights = inputs
     day = date.fromisoformat(as_of)
@@ -80,7 +83,7 @@ def refresh_potential_parts(
         client, settings, MODEL, CODE_VERSION, trained_until, lambda: fit_potential(client, settings, trained_until)
     )
     knows = date.fromisoformat(known_until) if known_until else day
-    blocks = read_blocks(client, settings, day, knows)
+    blocks = read_blocks(client, settings, day, knows, histories=histories)
     forecast_serves = served_model(client, settings, FORECAST, as_of) in ("", FORECAST)
     result = potential_parts(
         features, spend, blocks, weights, artifact.parameters if artifact else None, forecast_serves
@@ -129,31 +132,31 @@ def read_examples(client: Client, settings: Settings, trained_until: date) -> li
 
 
 def read_blocks(
-    client: Client, settings: Settings, as_of: date, known_until: date, sampled: bool = False
+    client: Client, settings: Settings, as_of: date, known_until: date, sampled: bool = False, histories: str = ""
 ) -> SpendBlocks:
-    """Four-week blocks of the customers with a valid order in the 364 days that end on `as_of`."""
+    """Four-week blocks of the customers with a valid order in the 364 days that end on `as_of`.
+
+    histories: a relation of `order_histories` for the day and that knowledge; empty: made from the facts.
+    """
     orders = (
         f"FROM {settings.database('facts')}.fct_orders WHERE {known(settings, known_until)} AND is_valid = 1 "
         f"AND business_date <= {until(as_of)}"
     )
-    chosen = ""
+    chosen = "true"
     if sampled:
         count = client.query(f"SELECT uniqExact(customer_id) {orders}").result_rows[0][0]
-        chosen = f" AND cityHash64(customer_id) % {max(1, -(-count // _TRAINING_CUSTOMERS))} = 0"
+        chosen = f"cityHash64(customer_id) % {max(1, -(-count // _TRAINING_CUSTOMERS))} = 0"
     day, block = until(as_of), f"toUInt8(intDiv({until(as_of)} - business_date, {BLOCK_DAYS}))"
     customers = client.query_arrow(
-        f"SELECT orders.customer_id AS customer_id, ifNull(nullIf(types.business_type, ''), 'unknown') AS business_type, "
-        "orders.first_days AS first_days, orders.last_days AS last_days FROM ("
-        f"SELECT customer_id, toInt32({day} - min(business_date)) AS first_days, "
-        f"toInt32({day} - max(business_date)) AS last_days {orders}{chosen} "
-        f"GROUP BY customer_id HAVING last_days < {YEAR_DAYS}) AS orders "
-        f"LEFT JOIN {described(settings, 'customers', 'customer_id', ('business_type',), known_until)} AS types "
-        "ON orders.customer_id = types.customer_id ORDER BY customer_id",
+        f"SELECT customer_id, business_type, toInt32({day} - order_dates[1]) AS first_days, "
+        f"toInt32({day} - order_dates[-1]) AS last_days "
+        f"FROM {histories or described_from_facts(settings, as_of, known_until, chosen)} "
+        f"WHERE last_days < {YEAR_DAYS} ORDER BY customer_id",
         settings={"output_format_arrow_string_as_string": 1},
     )
     sums = client.query_arrow(
         f"SELECT customer_id, {block} AS block, toFloat64(sum(net_amount)) AS net, toUInt32(count()) AS orders "
-        f"{orders}{chosen} AND business_date > {day} - {YEAR_DAYS} GROUP BY customer_id, block"
+        f"{orders} AND {chosen} AND business_date > {day} - {YEAR_DAYS} GROUP BY customer_id, block"
     )
     ids = customers["customer_id"].to_numpy()
     row = np.searchsorted(ids, sums["customer_id"].to_numpy())

@@ -26,6 +26,10 @@ from reference.histories import random_history
 from reference.snapshot import Snapshot, compute_snapshot
 from reference.tables import read_folder
 
+from orchestration.predictive.order_histories import described_from_facts, from_features
+from orchestration.warehouse.client import connect
+from orchestration.warehouse.settings import Settings
+
 REPOSITORY = Path(__file__).parents[2]
 SAMPLES = Path(__file__).parents[1] / "data"
 WHOLE_ONLINE_RETAIL = REPOSITORY.parent / "shared" / "data" / "online_retail"
@@ -177,6 +181,25 @@ def assert_latest_marts_agree(warehouse: Warehouse, reference: Snapshot, as_of: 
         found += differences(scores.loc[model], expected.drop(columns="score_rank"), f"customer_scores[{model}]")
         found += rank_differences(scores.loc[model, "score_rank"], expected["total_score"], f"score_rank[{model}]")
     assert not found, "\n".join([f"{as_of}: {len(found)} differences", *found])
+    assert_predictions_read_the_same_from_features_and_facts(warehouse, as_of)
+
+
+def assert_predictions_read_the_same_from_features_and_facts(warehouse: Warehouse, as_of: date) -> None:
+    """Training and evaluation read facts of any day, the daily predictions the features of the day in work."""
+    settings = Settings.from_environment(
+        {"TIERHOUSE_HOME": str(warehouse.home), "TIERHOUSE_PORT": str(warehouse.port), "TIERHOUSE_ZONE": warehouse.zone}
+    )
+    client = connect(settings, autogenerate_session_id=False)
+    columns = (
+        "customer_id, business_type, customer_status, order_dates, net_amount_90d, net_amount_365d, net_amount_prior_180d, "
+        "net_amount_prior_364d, value_to_date, is_from_revenue"
+    )
+    relations = from_features(client, settings, as_of), described_from_facts(settings, as_of, as_of)
+    read = [
+        client.query(f"SELECT {columns} FROM {relation} ORDER BY customer_id").result_rows for relation in relations
+    ]
+    client.close()
+    assert read[0] == read[1] and len(read[0]) > 0
 
 
 def assert_frontier_is_made_when_a_month_begins(warehouse: Warehouse, first: date, second: date) -> None:

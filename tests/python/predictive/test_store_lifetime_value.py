@@ -15,6 +15,7 @@ from test_store_artifacts import create_predictive_tables
 
 from orchestration.landing.generator import World, make_world
 from orchestration.predictive.lifetime_value import OPTIONS
+from orchestration.predictive.order_histories import from_facts
 from orchestration.predictive.store_lifetime_value import (
     model_of_day,
     read_customers,
@@ -143,7 +144,7 @@ def test_histories_are_those_that_pandas_finds_as_they_were_known(
         }
     )
 
-    found = read_customers(client, settings, AS_OF, known_until).set_index("customer_id")
+    found = read_customers(client, from_facts(settings, AS_OF, known_until), AS_OF).set_index("customer_id")
     pd.testing.assert_frame_equal(found, expected, check_dtype=False, check_index_type=False, atol=1e-6)
 
 
