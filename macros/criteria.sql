@@ -26,16 +26,21 @@
 {% macro at_most(measure, bound, margin) -%} {{ measure }} <= {{ harder_share(bound, margin) }} {%- endmacro %}
 
 {# Ranks that the measures reach with every threshold made harder by `margin` (easier when negative), as an array:
-   frequency, order value, lifetime value, score. The lowest tier takes everyone, whatever its bounds say. #}
+   frequency, order value, lifetime value, score. The lowest tier takes everyone, whatever its bounds say. The bounds of a
+   criterion are taken out of the steps first: a step repeated beside every row would carry the tier's name along. #}
 {% macro criterion_ranks(measures, steps, margin) -%}
     [
-        toUInt8(arrayFirstIndex(step -> {{ at_least(measures.orders_per_month, 'step.3', margin) }} or step.1 = length({{ steps }}), {{ steps }})),
-        toUInt8(arrayFirstIndex(
-            step -> coalesce({{ at_least(measures.average_order_value, 'step.4', margin) }}, false) or step.1 = length({{ steps }}), {{ steps }}
-        )),
-        toUInt8(arrayFirstIndex(step -> {{ at_most(measures.lifetime_value_top_share, 'step.5', margin) }} or step.1 = length({{ steps }}), {{ steps }})),
-        toUInt8(arrayFirstIndex(step -> {{ at_most(measures.score_top_share, 'step.6', margin) }} or step.1 = length({{ steps }}), {{ steps }}))
+        {{ first_reached(at_least(measures.orders_per_month, 'bound', margin), steps, 3) }},
+        {{ first_reached('coalesce(' ~ at_least(measures.average_order_value, 'bound', margin) ~ ', false)', steps, 4) }},
+        {{ first_reached(at_most(measures.lifetime_value_top_share, 'bound', margin), steps, 5) }},
+        {{ first_reached(at_most(measures.score_top_share, 'bound', margin), steps, 6) }}
     ]
+{%- endmacro %}
+
+{% macro first_reached(condition, steps, place) -%}
+    toUInt8(arrayFirstIndex(
+        (bound, step_rank) -> {{ condition }} or step_rank = length({{ steps }}), tupleElement({{ steps }}, {{ place }}), tupleElement({{ steps }}, 1)
+    ))
 {%- endmacro %}
 
 {# One of these ranks where the bounds are known when the statement is written, best tier first: many times faster. `reaches` is

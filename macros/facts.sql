@@ -26,8 +26,9 @@
     (order_status != 'cancelled' and is_deleted = 0)
 {%- endmacro %}
 
-{# The orders that a fact computes in this build: all of them when it is built from nothing, else the changed ones. #}
-{% macro orders_in_work(columns) -%}
+{# The orders that a fact computes in this build: all of them when it is built from nothing, else the changed ones, of which
+   `condition` on the work list leaves some out. #}
+{% macro orders_in_work(columns, condition='true') -%}
     {%- if execute and model.resource_type == 'model' -%}
         {%- set stored = adapter.get_columns_in_relation(this) | map(attribute='name') | list if is_incremental() else columns -%}
         {%- if columns | reject('in', stored) | list -%}
@@ -35,7 +36,7 @@
         {%- endif -%}
         {%- set listed = run_query('select count() from ' ~ ref('fct_changed_orders') ~ ' where covers_all = 1').columns[0].values()[0] -%}
         {%- if (is_incremental() and not listed) -%}
-            {{ return('order_id in (select order_id from ' ~ ref('fct_changed_orders') ~ ')') }}
+            {{ return('order_id in (select order_id from ' ~ ref('fct_changed_orders') ~ ' where ' ~ condition ~ ')') }}
         {%- elif not listed -%}
             {{ exceptions.raise_compiler_error('The work list holds changes only; build it and the facts together: dbt build --full-refresh --select fct_changed_orders+') }}
         {%- endif -%}
@@ -45,21 +46,21 @@
 
 {# Before an incremental fact appends the orders in work: takes out what it holds of them. Nothing when there is no work.
    A patch part, for which the table keeps block numbers: a mutation would wait its turn once per part. #}
-{% macro delete_orders_in_work() -%}
+{% macro delete_orders_in_work(condition='true') -%}
     {%- if execute and is_incremental() -%}
-        {%- set work = run_query('select max(covers_all), count() from ' ~ ref('fct_changed_orders')).rows[0] -%}
+        {%- set work = run_query('select max(covers_all), countIf(' ~ condition ~ ') from ' ~ ref('fct_changed_orders')).rows[0] -%}
         {%- if work[0] -%}
             truncate table {{ this }}
         {%- elif work[1] -%}
-            delete from {{ this }} where order_id in (select order_id from {{ ref('fct_changed_orders') }})
+            delete from {{ this }} where order_id in (select order_id from {{ ref('fct_changed_orders') }} where {{ condition }})
             settings lightweight_delete_mode = 'lightweight_update'
         {%- endif -%}
     {%- endif -%}
 {%- endmacro %}
 
 {# Orders in work with one of the flags, as a list for `in`: their versions of that kind have to be put in order. #}
-{% macro orders_with(flags) -%}
-    (select order_id from {{ ref('fct_changed_orders') }} where {{ flags | join(' = 1 or ') }} = 1)
+{% macro orders_with(flags, condition='true') -%}
+    (select order_id from {{ ref('fct_changed_orders') }} where ({{ flags | join(' = 1 or ') }} = 1) and {{ condition }})
 {%- endmacro %}
 
 {# What the valid ones of a group of order lines add up to. #}

@@ -5,7 +5,7 @@
 {{ config(
     materialized='incremental',
     incremental_strategy='append',
-    pre_hook='{{ delete_orders_in_work() }}',
+    pre_hook="{{ delete_orders_in_work('moves_lines = 1') }}",
     settings={'enable_block_number_column': 1, 'enable_block_offset_column': 1},
     partition_by='toYYYYMM(business_date)',
     order_by='(order_id, line_no, known_from)',
@@ -16,10 +16,11 @@
     'quantity', 'unit_price', 'unit_cost', 'gross_amount', 'discount_amount', 'tier_discount_amount', 'cost_amount', 'is_cost_known',
     'is_valid',
 ] %}
-{% set changed = orders_in_work(columns) %}
+{# A refund changes no line. #}
+{% set changed = orders_in_work(columns, 'moves_lines = 1') %}
 
-{% set with_header_versions = orders_with(['has_header_versions']) %}
-{% set with_line_versions = orders_with(['has_line_versions']) %}
+{% set with_header_versions = orders_with(['has_header_versions'], 'moves_lines = 1') %}
+{% set with_line_versions = orders_with(['has_line_versions'], 'moves_lines = 1') %}
 
 with header_versions as (
     select

@@ -3,6 +3,14 @@
 -- measures are carried over from the build that is published, only what the tier machine decided is new.
 {{ config(order_by='customer_id') }}
 
+{# One policy is in force: its rows alone are joined, by customer. #}
+{% if is_carried() -%}
+{% set policy_in_force = '(select any(policy) from ' ~ this ~ ' where as_of_date = ' ~ as_of() ~ ' and build_id = ' ~ carried_build_id() ~ ')' -%}
+{%- else -%}
+{% set in_force = '(select {} from ' ~ ref('scoring_configuration') ~ ')' -%}
+{% set policy_in_force = in_force.format('policy') -%}
+{%- endif %}
+
 with measured as (
     {% if is_carried() -%}
     select
@@ -16,10 +24,10 @@ with measured as (
     from {{ this }} as stored
     inner join (
         -- Days that an earlier version stored have these ranks here alone. Names of their own, so that stored.* stays what it is.
-        select policy as of_policy, customer_id as of_customer, strict_rank as within_strict, lenient_rank as within_lenient
+        select customer_id as of_customer, strict_rank as within_strict, lenient_rank as within_lenient
         from {{ ref('customer_tier_inputs') }}
-        where as_of_date = {{ as_of() }}
-    ) as ranks on stored.policy = ranks.of_policy and stored.customer_id = ranks.of_customer
+        where as_of_date = {{ as_of() }} and policy = {{ policy_in_force }}
+    ) as ranks on stored.customer_id = ranks.of_customer
     where stored.as_of_date = {{ as_of() }} and stored.build_id = {{ carried_build_id() }}
     {%- else -%}
     select
@@ -76,15 +84,17 @@ with measured as (
         overrides.manager_id as override_manager_id,
         overrides.override_reason as override_reason,
         overrides.valid_to as override_valid_to,
-        toLowCardinality(configuration.config_version) as config_version
-    from {{ ref('candidate_tiers') }} as candidates
-    inner join {{ ref('scoring_configuration') }} as configuration on candidates.policy = configuration.policy
+        toLowCardinality(assumeNotNull({{ in_force.format('config_version') }})) as config_version
+    from (
+        select * from {{ ref('candidate_tiers') }} where policy = {{ policy_in_force }}
+    ) as candidates
     inner join {{ ref('feature_snapshot') }} as features on candidates.customer_id = features.customer_id
-    inner join {{ ref('customer_scores') }} as scores
-        on candidates.customer_id = scores.customer_id and configuration.scoring_model = scores.scoring_model
-    inner join {{ ref('customer_tier_inputs') }} as inputs
-        on candidates.as_of_date = inputs.as_of_date and candidates.policy = inputs.policy
-            and candidates.customer_id = inputs.customer_id
+    inner join (
+        select * from {{ ref('customer_scores') }} where scoring_model = {{ in_force.format('scoring_model') }}
+    ) as scores on candidates.customer_id = scores.customer_id
+    inner join (
+        select * from {{ ref('customer_tier_inputs') }} where as_of_date = {{ as_of() }} and policy = {{ policy_in_force }}
+    ) as inputs on candidates.customer_id = inputs.customer_id
     left join (
         select customer_id, arraySort(groupArray(toString(gate))) as closed_gates
         from {{ ref('closed_gates') }}
@@ -116,10 +126,9 @@ decided as (
         states.down_rank as down_rank,
         {{ ladder_steps(configured('tier_standards')) }} as steps
     from measured
-    inner join {{ ref('customer_tier_states') }} as states
-        on measured.policy = states.policy and measured.customer_id = states.customer_id
-            and measured.as_of_date = states.as_of_date
-    where states.as_of_date = {{ as_of() }}
+    inner join (
+        select * from {{ ref('customer_tier_states') }} where as_of_date = {{ as_of() }} and policy = {{ policy_in_force }}
+    ) as states on measured.customer_id = states.customer_id
 )
 
 select

@@ -6,7 +6,7 @@
 -- The parser of the linter does not know names given inside an expression.
 -- noqa: disable=all
 
-{% if starts_month(ref('customer_tier_inputs')) -%}
+{% if starts_period('toStartOfMonth', ref('customer_tier_inputs'), first_too=false) -%}
 with stored as (
     select distinct as_of_date
     from {{ ref('customer_tier_inputs') }}

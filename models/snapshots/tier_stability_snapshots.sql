@@ -2,11 +2,11 @@
 -- stored day of each week, from the last stored day of each week before it.
 {{ config(order_by='policy') }}
 
+{% if starts_period('toMonday', ref('customer_tier_states'), first_too=true) -%}
 with stored as (
     select distinct as_of_date
     from {{ ref('customer_tier_states') }}
     where as_of_date <= {{ as_of() }}
-        and (select max(as_of_date) from {{ ref('customer_tier_states') }} where as_of_date < {{ as_of() }}) < toMonday({{ as_of() }})
 ),
 
 weeks as (
@@ -38,3 +38,6 @@ select
     (select count() from weeks) as week_count,
     stability.* except (variant)
 from {{ tier_stability(stability_histories('history')) }} as stability
+{%- else -%}
+{{ no_rows_for('tier_stability') }}
+{%- endif %}

@@ -1,13 +1,14 @@
-{# Models that have rows on the first stored day of a month alone. Their query is sent on those days only: the engine takes longer
-   to plan it than most models take to run. #}
+{# Models that have rows on the first stored day of a week or month alone. Their query is sent on those days only: the engine takes
+   longer to plan it than most models take to run. #}
 
-{# Whether a month begins with the day being built: an earlier day of `relation` is stored, and none of the same month. #}
-{% macro starts_month(relation) -%}
+{# Whether a period begins with the day being built: no earlier day of `relation` is stored in it. `start` is the engine's function
+   from a day to the first of its period; the first stored day of all begins one only where `first_too` says so. #}
+{% macro starts_period(start, relation, first_too) -%}
     {%- if not execute or model.resource_type != 'model' -%}
         {{ return(true) }}
     {%- endif -%}
     {%- set found = run_query(
-        "select toUInt8(max(as_of_date) < toStartOfMonth(" ~ as_of() ~ ") and count() > 0) from " ~ relation
+        "select toUInt8(max(as_of_date) < " ~ start ~ "(" ~ as_of() ~ ") and (count() > 0 or " ~ first_too ~ ")) from " ~ relation
         ~ " where as_of_date < " ~ as_of()
     ) -%}
     {{ return(found.rows[0][0] == 1) }}
