@@ -135,7 +135,10 @@ def log_unchanged(client: Client, settings: Settings, as_of_date: str, build_id:
 
 
 def drop_unpublished_builds(client: Client, settings: Settings) -> None:
-    """Drop partitions of snapshots that no published build uses: replaced builds, and what killed runs left behind."""
+    """Drop partitions of snapshots that no published build uses: replaced builds, and what killed runs left behind.
+
+    Tables that dbt filled and did not live to take over go when they are a day old: a `dbt build` by hand may be filling one.
+    """
     database = settings.database("snapshots")
     published = {
         f"('{as_of}','{build}')"
@@ -152,6 +155,13 @@ def drop_unpublished_builds(client: Client, settings: Settings) -> None:
                 f"ALTER TABLE {database}.{table} DROP PARTITION ID {{partition_id:String}}",
                 parameters={"partition_id": partition_id},
             )
+    left = client.query(
+        "SELECT database, name FROM system.tables WHERE startsWith(database, {prefix:String}) "
+        "AND position(name, '__dbt_new_data_') > 0 AND metadata_modification_time < now() - INTERVAL 1 DAY",
+        parameters={"prefix": settings.database("")},
+    ).result_rows
+    for home, name in left:
+        client.command(f"DROP TABLE IF EXISTS {home}.`{name}`")
 
 
 def _table(settings: Settings) -> str:

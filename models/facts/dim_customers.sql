@@ -6,7 +6,7 @@ with described as (
     select * from {{ described_at_cutoff(ref('stg_customers'), 'customer_id', [
         'customer_name', 'business_type', 'region_code', 'city', 'chain_id', 'registered_on', 'account_manager_id',
         'credit_term_days', 'credit_limit', 'customer_status',
-    ]) }}
+    ], texts=['business_type', 'region_code', 'city', 'customer_status']) }}
 ),
 
 ordering as (

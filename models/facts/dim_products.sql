@@ -4,7 +4,7 @@
 with products as (
     select * from {{ described_at_cutoff(ref('stg_products'), 'product_id', [
         'product_name', 'category_id', 'unit', 'launched_on', 'product_status',
-    ]) }}
+    ], texts=['unit', 'product_status']) }}
 ),
 
 categories as (

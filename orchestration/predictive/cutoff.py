@@ -30,9 +30,9 @@ def described(settings: Settings, source: str, key: str, columns: tuple[str, ...
 
     The dimensions of the facts hold the day of the last refresh only, so another day is read from the versions themselves.
     """
-    described_as = ", ".join(f"described.{place} AS {column}" for place, column in enumerate(columns, 1))
+    listed = f"{key}, {', '.join(columns)}"
     return (
-        f"(SELECT {key}, {described_as} FROM (SELECT {key}, argMax(tuple({', '.join(columns)}, is_deleted), "
-        f"if(known_at < {cutoff(settings, day)}, 1, -1) * toUnixTimestamp64Milli(known_at)) AS described "
-        f"FROM {settings.database('staging')}.stg_{source} GROUP BY {key}) WHERE described.{len(columns) + 1} = 0)"
+        f"(SELECT {listed} FROM (SELECT {listed}, is_deleted FROM {settings.database('staging')}.stg_{source} "
+        f"ORDER BY {key}, if(known_at < {cutoff(settings, day)}, 1, -1) * toUnixTimestamp64Milli(known_at) DESC "
+        f"LIMIT 1 BY {key}) WHERE is_deleted = 0)"
     )

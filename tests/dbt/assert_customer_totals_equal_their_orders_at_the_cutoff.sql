@@ -1,5 +1,5 @@
 -- Detects customers whose features are not the sum of their orders: a window, validity or cut-off applied differently.
--- All orders are read once, in the order of their sort key. A returned row is a customer whose totals differ.
+-- All orders are read once. A returned row is a customer whose totals differ.
 with from_orders as (
     select
         customer_id,
@@ -9,7 +9,6 @@ with from_orders as (
     from {{ ref('fct_orders') }}
     where {{ known_at_cutoff() }} and is_valid = 1 and business_date <= {{ as_of() }}
     group by customer_id
-    settings optimize_aggregation_in_order = 1
 )
 
 select

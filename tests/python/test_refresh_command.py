@@ -18,6 +18,7 @@ from own_warehouse import REPOSITORY, SAMPLE, OwnWarehouse, with_parsed_project
 from orchestration import dbt, project
 from orchestration.errors import TierhouseError
 from orchestration.lock import writer_lock
+from orchestration.operations import drop_unpublished_builds
 from orchestration.project import dbt_executable, project_version
 from orchestration.refresh import choose_days
 from orchestration.warehouse.client import running_server
@@ -196,6 +197,20 @@ def test_a_refresh_killed_before_it_publishes_shows_nothing_and_the_next_one_rep
         "(SELECT build_id FROM tierhouse_snapshots.published_builds)"
     ).result_rows
     assert leftovers == []
+
+
+def test_a_table_that_a_killed_run_left_behind_goes_when_it_is_a_day_old(shop: Shop) -> None:
+    client = shop.client()
+    left = "tierhouse_tiers.customer_tier_inputs__dbt_new_data_1"
+    client.command(f"CREATE TABLE {left} ENGINE = MergeTree ORDER BY x AS SELECT 1 AS x")
+    drop_unpublished_builds(client, shop.settings)
+    assert client.command(f"EXISTS TABLE {left}") == 1, "dbt by hand may be filling it"
+
+    data = client.command("SELECT metadata_path FROM system.tables WHERE name = 'customer_tier_inputs__dbt_new_data_1'")
+    yesterday = time.time() - 90_000
+    os.utime(shop.settings.home / "warehouse" / "data" / str(data), (yesterday, yesterday))
+    drop_unpublished_builds(client, shop.settings)
+    assert client.command(f"EXISTS TABLE {left}") == 0
 
 
 def test_dbt_build_by_hand_works_beside_the_running_server(shop: Shop, tmp_path: Path) -> None:

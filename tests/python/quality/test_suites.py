@@ -137,7 +137,6 @@ def test_faults_in_features_are_found(build, client):
     assert failed(judge(build, "features")) == {
         ("feature_snapshot", "of_the_day"),
         ("feature_snapshot", "one_row_per_customer"),
-        ("feature_snapshot", "customers_of_the_facts"),
         ("feature_snapshot", "sales_of_the_facts"),
         ("feature_snapshot", "ordered_at_least_once"),
         ("feature_snapshot", "order_counts_grow_with_window"),
