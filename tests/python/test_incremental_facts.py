@@ -93,6 +93,33 @@ def test_a_refresh_with_nothing_new_leaves_every_part_of_the_facts_as_it_is(sett
     assert _parts(client, settings) == parts
 
 
+def test_headers_that_only_repeat_themselves_leave_every_part_as_it_is_and_are_passed_by_the_watermark(
+    settings: Settings,
+) -> None:
+    client = connect(settings, autogenerate_session_id=False)
+    _start_anew(client, settings)
+    for name, rows in random_history(5, LAST_DAY, settings.zone).items():
+        _land(client, settings, name, rows, FIRST_LOAD)
+    _build(settings, "base")
+    parts = _parts(client, settings)
+    orders = f"{settings.database('landing')}.orders"
+    # Of orders with one version: the same once more, only a day later and paid.
+    client.command(
+        f"INSERT INTO {orders} SELECT * REPLACE (updated_at + INTERVAL 1 DAY AS updated_at, 'paid' AS status, "
+        f"_loaded_at + INTERVAL 1 HOUR AS _loaded_at) FROM {orders} "
+        f"WHERE order_id IN (SELECT order_id FROM {orders} GROUP BY order_id HAVING count() = 1 AND any(status) != 'cancelled')"
+    )
+    repeated, newest = client.query(
+        f"SELECT countIf(_loaded_at = (SELECT max(_loaded_at) FROM {orders})), max(_loaded_at) FROM {orders}"
+    ).result_rows[0]
+    assert repeated > 50
+
+    _build(settings, "repeated")
+
+    assert _parts(client, settings) == parts
+    assert client.query(f"SELECT loaded_at FROM {settings.database('facts')}.fct_watermark").result_rows == [(newest,)]
+
+
 def test_facts_refuse_a_full_build_without_its_work_list(settings: Settings) -> None:
     client = connect(settings, autogenerate_session_id=False)
     _start_anew(client, settings)
