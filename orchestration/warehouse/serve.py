@@ -11,11 +11,13 @@ import shutil
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import FrameType
 
 import click
 import uvicorn
@@ -30,6 +32,8 @@ logger = logging.getLogger("tierhouse.warehouse")
 GIBIBYTE = 1 << 30
 KEEP_ALIVE_SECONDS = 75
 STOP_SECONDS = 10
+# How much longer a stop may take before the process leaves what does not end.
+LEAVE_SECONDS = 5
 BACKLOG = 1024
 
 
@@ -101,7 +105,7 @@ async def _listen(application, listener: socket.socket, settings: Settings, idle
         lifespan="on",
         http=Protocol,
     )
-    server = _Server(configuration)
+    server = _Server(configuration, server_file(settings.home))
     host, port = listener.getsockname()[:2]
     _write_server_file(settings, host, port)
     logger.info("warehouse of %s listens on %s", settings.home, replace(settings, host=host, port=port).url)
@@ -112,7 +116,26 @@ async def _listen(application, listener: socket.socket, settings: Settings, idle
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, ending quietly: it would raise the signal again after a graceful stop, which hides the exit code."""
+    """uvicorn, ending quietly: it would raise the signal again after a graceful stop, which hides the exit code. And ending
+    surely: some queries are deaf in the engine, and their threads would keep the process for ever."""
+
+    def __init__(self, configuration: uvicorn.Config, record: Path):
+        super().__init__(configuration)
+        self._record = record
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to stop."""
+        if not self.should_exit:
+            leaving = threading.Timer(STOP_SECONDS + LEAVE_SECONDS, self._leave)
+            leaving.daemon = True
+            leaving.start()
+        super().handle_exit(sig, frame)
+
+    def _leave(self) -> None:
+        """End at once, as by SIGKILL: what the engine has committed is on the disk, and nothing else would stay in any case."""
+        logger.warning("a query does not end; leaving without it")
+        self._record.unlink(missing_ok=True)
+        os._exit(0)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

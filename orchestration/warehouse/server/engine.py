@@ -15,6 +15,7 @@ from chdb import _chdb as _untyped
 
 from orchestration.warehouse.server.accounts import OWNER, READER
 from orchestration.warehouse.server.errors import ServerError, from_engine
+from orchestration.warehouse.server.guard import NEVER_ZERO
 
 _chdb: Any = _untyped
 # A setting nothing here uses; it carries the client's query_id into the engine's process list and query log, because
@@ -320,6 +321,7 @@ def _users(readable_databases: tuple[str, ...]) -> str:
     grants = "".join(
         f"<query>GRANT SELECT ON {escape(quote_identifier(name))}.*</query>" for name in readable_databases
     )
+    constraints = "".join(f"<{name.decode()}><min>1</min></{name.decode()}>" for name in NEVER_ZERO)
     policies = "".join(
         f"<{name}><filter>has(currentRoles(), '{_OWNER_ROLE}')</filter></{name}>" for name in _OWNERS_TABLES
     )
@@ -339,7 +341,7 @@ def _users(readable_databases: tuple[str, ...]) -> str:
     <grants><query>GRANT {_OWNER_ROLE}</query><query>GRANT {READER_ROLE}</query></grants>
     <databases><system>{policies}</system></databases>
   </default></users>
-  <profiles><default/></profiles>
+  <profiles><default><constraints>{constraints}</constraints></default></profiles>
   <quotas><default/></quotas>
 </clickhouse>
 """

@@ -24,7 +24,7 @@ from orchestration.warehouse.server.engine import (
     quote_identifier,
 )
 from orchestration.warehouse.server.errors import ServerError
-from orchestration.warehouse.server.guard import check_setting, refuse_files_of_the_server
+from orchestration.warehouse.server.guard import NEVER_ZERO, check_setting, refuse_files_of_the_server
 from orchestration.warehouse.server.native import (
     ZONE_REVISION,
     answer_revision,
@@ -148,7 +148,8 @@ class Execution:
     def chunks(self) -> Iterator[bytes]:
         """Run the request; gives the body of the answer in pieces, none for a statement without result set."""
         refuse_files_of_the_server(self.statement)
-        settings = dict(self.request.settings)
+        self.request.statement = self.statement.with_one_for_zero(NEVER_ZERO)
+        settings = self.request.settings
         for name in settings:
             check_setting(name)
         replaces = self.request.flag("replace_running_query")

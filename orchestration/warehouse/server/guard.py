@@ -25,6 +25,9 @@ _SETTINGS = frozenset(
     b"format_schema format_template_resultset format_template_row input_format_record_errors_file_path"
     b" output_format_schema".split()
 )
+# With 0 the loop that waits for rows never ends in the engine in process, deaf even to KILL. A plain 0, which a server takes as
+# "no interval", becomes 1 before the engine sees it; what is written in another way the engine refuses by a constraint.
+NEVER_ZERO = frozenset([b"interactive_delay"])
 _SETTING_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
 
 

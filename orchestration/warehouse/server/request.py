@@ -19,6 +19,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from orchestration.warehouse.server.blocks import BlockDecoder
 from orchestration.warehouse.server.compression import Decoder, decoder
 from orchestration.warehouse.server.errors import ServerError
+from orchestration.warehouse.server.guard import NEVER_ZERO
 from orchestration.warehouse.server.statement import DEFAULT_LIMIT_BYTES, Statement, read_statement
 
 # Parameters of the interface itself; every other one is a setting of the engine.
@@ -104,7 +105,7 @@ class Request:
     def settings(self) -> dict[str, str]:
         """Settings of the engine for this request."""
         return {
-            name: value
+            name: "1" if value == "0" and name.encode("utf-8", "surrogateescape") in NEVER_ZERO else value
             for name, value in self.parameters.items()
             if name not in _RESERVED and not name.startswith("param_") and not self._describes_external(name)
         }

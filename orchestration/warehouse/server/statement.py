@@ -1,8 +1,8 @@
 """Reading one SQL statement, as bytes, without parsing it: its tokens, kind, FORMAT, and where its data begin."""
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Container, Iterator
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from orchestration.warehouse.server.errors import ServerError
@@ -114,16 +114,37 @@ class Statement:
     def settings(self) -> dict[str, str | None]:
         """Names and values, as SQL text, of a SET statement or of the SETTINGS clause behind a statement; the value None
         stands for DEFAULT."""
+        return _assignments(self.text, self._assigning_tokens)
+
+    @cached_property
+    def _assigning_tokens(self) -> tuple[Token, ...]:
         if self.kind == b"SET":
-            return _assignments(self.text, self.tokens[1:])
+            return self.tokens[1:]
         depth, start = 0, None
         for place, token in enumerate(self.tokens):
             depth += token.nesting
             if not depth and token.upper == b"SETTINGS":
                 start = place + 1
             elif start is not None and not depth and token.upper == b"FORMAT":
-                return _assignments(self.text, self.tokens[start:place])
-        return _assignments(self.text, self.tokens[start:]) if start is not None else {}
+                return self.tokens[start:place]
+        return self.tokens[start:] if start is not None else ()
+
+    def with_one_for_zero(self, names: Container[bytes | None]) -> "Statement":
+        """The statement with 1 for 0 as value of these settings: of the same length, so that no place changes."""
+        found = self._assigning_tokens
+        places = [
+            value.end - len(value.text.lstrip(b"'"))
+            for name, equals, value, behind in zip(found, found[1:], found[2:], (*found[3:], None), strict=False)
+            if name.identifier in names and equals.text == b"=" and value.text in (b"0", b"'0'")
+            if behind is None or behind.text != b"."
+        ]
+        if not places:
+            return self
+        text = bytearray(self.text)
+        for place in places:
+            text[place] = ord("1")
+        tokens = tuple(replace(token, text=bytes(text[token.start : token.end])) for token in self.tokens)
+        return replace(self, text=bytes(text), tokens=tokens)
 
     def setting(self, name: str) -> str:
         """The value that a statement's own SETTINGS give a setting, as text; empty where they do not."""

@@ -230,6 +230,24 @@ def test_limits_of_a_query_are_kept(server):
     assert server.ask("SELECT 1", profile="no_such_profile").code == 180
 
 
+def test_an_interval_of_zero_does_not_hang_a_query(server, table):
+    session = {"session_id": "interval"}
+    assert server.ask("SELECT 1", interactive_delay=0).text == "1\n"
+    assert server.ask("SELECT 1 SETTINGS max_threads = 1, interactive_delay = '0' FORMAT CSV").text == "1\n"
+    assert (
+        server.ask(f"INSERT INTO {table} SETTINGS interactive_delay = 0 FORMAT CSV\n0,interactive_delay = 0").code == 0
+    )
+    assert server.ask(f"SELECT b FROM {table} SETTINGS interactive_delay=0").text == "interactive_delay = 0\n"
+    assert server.ask("SELECT interactive_delay = 0 FROM (SELECT 0 AS interactive_delay)").text == "1\n"
+    assert server.ask("SET max_threads = 0, interactive_delay = 0", **session).status == 200
+    shown = "SELECT getSetting('interactive_delay')"
+    assert server.ask(shown, **session).text == server.ask(shown, **session, interactive_delay=0).text == "1\n"
+    for other in ("interactive_delay = 00", "interactive_delay = 0.5", "interactive_delay = '0 '"):
+        assert server.ask(f"SET {other}", **session).code != 0
+        assert server.ask(f"SELECT 1 SETTINGS {other}").code != 0
+    assert server.ask("SELECT 1", interactive_delay="00").code == 452
+
+
 def test_urls_may_be_long_up_to_a_limit(server):
     text = "x" * 900_000
     long = server.ask(method="GET", query=f"SELECT length('{text}')", max_query_size=2_000_000)

@@ -1,5 +1,6 @@
 """The server as a process: it starts by itself, keeps what was committed, and says in one line why it cannot start."""
 
+import contextlib
 import fcntl
 import http.client
 import json
@@ -137,6 +138,27 @@ def test_a_stop_waits_for_running_queries_and_leaves_quietly(tmp_path):
     asking.join()
     assert answers[0].status == 200
     assert "Traceback" not in (tmp_path / "server.log").read_text()
+
+
+def test_a_stop_leaves_a_query_that_does_not_end(tmp_path):
+    running = start_server(tmp_path)
+    running.ask("CREATE TABLE kept ENGINE = MergeTree ORDER BY a AS SELECT rand64() AS a FROM numbers(1000000)")
+
+    def ask_in_vain() -> None:
+        # One byte a second: the engine sleeps in its reads, and hears neither KILL nor the end of its client.
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            running.ask("SELECT sum(a) FROM kept", max_local_read_bandwidth=1)
+
+    asking = threading.Thread(target=ask_in_vain)
+    asking.start()
+    wait_until(lambda: running.running("sum(a)"), "the query to run")
+    assert stop_server(running) == 0
+    asking.join()
+    assert not server_file(tmp_path).exists()
+    assert "leaving without it" in (tmp_path / "server.log").read_text()
+    again = start_server(tmp_path)
+    assert again.ask("SELECT count() FROM kept").text == "1000000\n"
+    stop_server(again)
 
 
 def test_a_password_is_needed_when_one_is_set(tmp_path):
