@@ -207,16 +207,16 @@ class Application:
     async def _execute(self, execution: Execution, receive: Receive, answer: "_Answer") -> None:
         pieces = execution.chunks()
         beside = [asyncio.create_task(self._watch(receive, execution))]
-        if execution.request.flag("send_progress_in_http_headers"):
+        if execution.request.flag("send_progress_in_http_headers") or "session_id" in execution.request.parameters:
             beside.append(asyncio.create_task(answer.report_progress(execution)))
         step: asyncio.Task | None = None
         try:
             step = asyncio.create_task(self._in_thread(_next, pieces))
             with tempfile.SpooledTemporaryFile(_MEMORY_BYTES, dir=str(self.folder)) as kept:
-                held, may_hold = 0, answer.held_bytes
+                held = 0
                 while (piece := await step) is not None:
                     step = asyncio.create_task(self._in_thread(_next, pieces))
-                    if not answer.started and held + len(piece) <= may_hold:
+                    if not answer.started and held + len(piece) <= answer.held_bytes:
                         held += kept.write(piece)
                         continue
                     if not answer.started and not held and await _soon(step) and _is_end(step, len(piece)):
@@ -314,10 +314,10 @@ class _Answer:
         request = self._request
         if request.flag("compress"):
             self._encoders.append(BlockEncoder())
-        if request.flag("enable_http_compression"):
+        if request.flag("enable_http_compression", default=True):
             name = choose_encoding(request.headers.get("accept-encoding", ""))
             if name is not None:
-                level = request.parameters.get("http_zlib_compression_level", "")
+                level = request.value("http_zlib_compression_level")
                 self._encoders.append(encoder(name, int(level) if level.isdigit() else 3))
                 headers["Content-Encoding"] = name
 
@@ -333,11 +333,14 @@ class _Answer:
         return rest
 
     async def report_progress(self, execution: Execution) -> None:
-        """Send X-ClickHouse-Progress header lines until the answer starts."""
-        text = self._request.parameters.get("http_headers_progress_interval_ms", "")
-        seconds = int(text) / 1000 if text.isascii() and text.isdigit() else _PROGRESS_SECONDS
+        """Send X-ClickHouse-Progress header lines until the answer starts, where the request asks for them or its session, of
+        which nothing is known at first."""
         while not self.started and self._early_header is not None:
+            text = self._request.value("http_headers_progress_interval_ms")
+            seconds = int(text) / 1000 if text.isascii() and text.isdigit() else _PROGRESS_SECONDS
             await asyncio.sleep(max(seconds, _PROGRESS_SECONDS / 10))
+            if not self._request.flag("send_progress_in_http_headers"):
+                return
             numbers = await self._application._in_thread(execution.progress_so_far)
             # From here to the line nothing awaits: the answer cannot start in between.
             if numbers is not None and not self.started:
@@ -365,7 +368,8 @@ class _Answer:
         execution = self.execution
         name = self._format or (execution.output_format if execution else self._request.format)
         formatted = None
-        if self._request.flag("http_write_exception_in_output_format"):
+        # A name that is none of a format would not do in a header.
+        if self._request.writes_exception_in_format and name.isascii() and name.isidentifier():
             formatted = exception_in_format(line, name, behind_rows=self.started)
         if self.started:
             await self.send_piece(formatted or tagged_block(text, self._tag.encode()))
@@ -381,8 +385,8 @@ class _Answer:
         if formatted:
             headers["X-ClickHouse-Format"] = name
         if error.code == 516:
-            # Whoever is not known yet is answered without the encodings that a client chose by parameters.
-            self._request.parameters.pop("compress", None)
+            # Whoever is not known yet is answered without encodings, as by a server.
+            self._request.parameters |= {"compress": "0", "enable_http_compression": "0"}
             if "x-clickhouse-user" not in self._request.headers:
                 headers["WWW-Authenticate"] = 'Basic realm="ClickHouse server HTTP API"'
         await self._start(error.status, headers, formatted or text)

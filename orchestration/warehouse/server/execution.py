@@ -32,7 +32,7 @@ from orchestration.warehouse.server.native import (
     rewrite_blocks,
 )
 from orchestration.warehouse.server.queries import RunningQueries
-from orchestration.warehouse.server.request import ExternalTable, Request
+from orchestration.warehouse.server.request import RESERVED, ExternalTable, Request
 from orchestration.warehouse.server.sessions import Borrowed, Session, Sessions, read_timeout
 from orchestration.warehouse.server.statement import (
     DEFAULT_LIMIT_BYTES,
@@ -157,6 +157,9 @@ class Execution:
             self.queries.entered(self.user, self.request.query_id, self, replaces),
             self._handle() as (handle, session),
         ):
+            if session is not None:
+                own = session.settings.items()
+                self.request.session_values = {name: literal_text(value) for name, value in own if name in RESERVED}
             self._choose_format(session)
             self._check_class(handle)
             self._check_readonly_session(settings, session)
@@ -202,6 +205,7 @@ class Execution:
         """The format of the rows: by the engine's settings for it, which win over the statement's FORMAT, else by that, else
         the request's default."""
         own = session.settings if session is not None else {}
+        self.output_format = self.request.format
         for name in ("output_format", "format"):
             chosen = self.statement.setting(name) or self.request.settings.get(name) or literal_text(own.get(name, ""))
             if chosen:
@@ -376,15 +380,17 @@ class Execution:
                 if value is not None:
                     session.settings[name] = value
         elif statement.kind == b"USE":
-            session.database = self._database_of_use()
+            session.database = self._database_of_use(session)
 
-    def _database_of_use(self) -> str:
-        """The database that USE names, as itself or as the value of a query parameter."""
+    def _database_of_use(self, session: Session) -> str:
+        """The database that USE names, as itself or as the value of a query parameter, of the request or of its session."""
         tokens = [token for token in self.statement.tokens[1:] if token.text != b";"]
         if len(tokens) > 1 and tokens[0].upper == b"DATABASE":
             tokens = tokens[1:]
         if tokens[0].text == b"{":
-            return self.request.query_parameters.get(tokens[1].text.decode("utf-8", "surrogateescape"), "")
+            name = tokens[1].text.decode("utf-8", "surrogateescape")
+            own = literal_text(session.settings.get(f"param_{name}", ""))
+            return self.request.query_parameters.get(name, own)
         return (tokens[0].name or b"").decode("utf-8", "surrogateescape")
 
     def _give_back(self, session: Session) -> None:
@@ -467,7 +473,8 @@ class Execution:
         if not _IDENTIFIER.fullmatch(output_format):
             raise ServerError(73, "UNKNOWN_FORMAT", "Unknown format.")
         lower = output_format.lower()
-        settings = {name.lower().encode() for name in self.request.settings}
+        own = session.settings if session is not None else {}
+        settings = {name.lower().encode() for name in (*self.request.settings, *own)}
         joinable = lower in _JOINABLE_FORMATS and not any(
             self.statement.mentions(word) or word in settings for word in _UNJOINABLE_WORDS
         )

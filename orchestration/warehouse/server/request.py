@@ -22,8 +22,9 @@ from orchestration.warehouse.server.errors import ServerError
 from orchestration.warehouse.server.guard import NEVER_ZERO
 from orchestration.warehouse.server.statement import DEFAULT_LIMIT_BYTES, Statement, read_statement
 
-# Parameters of the interface itself; every other one is a setting of the engine.
-_RESERVED = frozenset(
+# Parameters of the interface itself; every other one is a setting of the engine. (Some are settings as well, which a session may
+# SET for all of its requests.)
+RESERVED = frozenset(
     [
         "query",
         "user",
@@ -86,7 +87,8 @@ class ExternalTable:
 
 @dataclass
 class Request:
-    """A request, read to its end. `parameters` are the URL's and the form's; texts hold raw bytes as surrogates."""
+    """A request, read to its end. `parameters` are the URL's and the form's; texts hold raw bytes as surrogates. `session_values`
+    are those parameters of the interface that its session has SET, once it is in there."""
 
     method: str
     headers: Headers
@@ -96,10 +98,15 @@ class Request:
     externals: list[ExternalTable] = field(default_factory=list)
     query_id: str = ""
     roles: tuple[str, ...] = ()
+    session_values: dict[str, str] = field(default_factory=dict)
+
+    def value(self, name: str) -> str:
+        """A parameter of the interface, of the request or else of its session; empty where neither names it."""
+        return self.parameters.get(name) or self.session_values.get(name, "")
 
     def flag(self, name: str, default: bool = False) -> bool:
         """A parameter of the interface that is on or off."""
-        return self.parameters.get(name, "1" if default else "0").lower() not in ("", "0", "false")
+        return is_on(self.value(name) or str(default))
 
     @property
     def settings(self) -> dict[str, str]:
@@ -107,7 +114,7 @@ class Request:
         return {
             name: "1" if value == "0" and name.encode("utf-8", "surrogateescape") in NEVER_ZERO else value
             for name, value in self.parameters.items()
-            if name not in _RESERVED and not name.startswith("param_") and not self._describes_external(name)
+            if name not in RESERVED and not name.startswith("param_") and not self._describes_external(name)
         }
 
     @property
@@ -122,11 +129,18 @@ class Request:
         return self.flag("wait_end_of_query") or self.flag("http_wait_end_of_query")
 
     @property
+    def writes_exception_in_format(self) -> bool:
+        """Whether an error comes in the format of the rows: the one parameter that counts in the statement's SETTINGS too."""
+        name = "http_write_exception_in_output_format"
+        own = self.statement.setting(name) if self.statement is not None else ""
+        return is_on(own) if own else self.flag(name)
+
+    @property
     def held_bytes(self) -> float:
         """How much of the result is held back, so that an error among the first rows still gets a status of its own."""
         if self.waits_for_end:
             return float("inf")
-        text = self.parameters.get("buffer_size") or self.parameters.get("http_response_buffer_size", "")
+        text = self.parameters.get("buffer_size") or self.value("http_response_buffer_size")
         return min(int(text), _HELD_LIMIT_BYTES) if text.isascii() and text.isdigit() else 0
 
     @property
@@ -142,11 +156,17 @@ class Request:
     @property
     def default_format(self) -> str:
         """The format of a statement that names none."""
-        return self.headers.get("x-clickhouse-format") or self.parameters.get("default_format") or "TabSeparated"
+        own = self.statement.setting("default_format") if self.statement is not None else ""
+        return own or self.headers.get("x-clickhouse-format") or self.value("default_format") or "TabSeparated"
 
     def _describes_external(self, name: str) -> bool:
         found = _EXTERNAL_SUFFIX.fullmatch(name)
         return found is not None and any(table.name == found[1] for table in self.externals)
+
+
+def is_on(text: str) -> bool:
+    """What a flag's value means."""
+    return text.lower() not in ("", "0", "false")
 
 
 def read_head(scope: dict[str, Any]) -> Request:

@@ -177,7 +177,10 @@ def test_bodies_may_be_compressed_in_both_directions(server, table, encoding):
     assert DECODERS[encoding](answer.body).count(b"\n") == 1000
     error = server.ask("SELECT nope", headers={"Accept-Encoding": encoding}, enable_http_compression=1)
     assert b"UNKNOWN_IDENTIFIER" in DECODERS[encoding](error.body)
-    assert "Content-Encoding" not in server.ask("SELECT 1", headers={"Accept-Encoding": encoding}).headers
+    by_default = server.ask("SELECT 1", headers={"Accept-Encoding": encoding})
+    assert (by_default.headers["Content-Encoding"], DECODERS[encoding](by_default.body)) == (encoding, b"1\n")
+    off = server.ask("SELECT 1", headers={"Accept-Encoding": encoding}, enable_http_compression=0)
+    assert "Content-Encoding" not in off.headers and "Content-Encoding" not in server.ask("SELECT 1").headers
 
 
 def test_a_body_that_cannot_be_decoded_leaves_the_connection_usable(server):

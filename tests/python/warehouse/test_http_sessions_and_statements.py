@@ -155,10 +155,56 @@ def test_the_format_that_a_setting_asks_for_is_the_one_that_the_headers_name(ser
 
 
 def test_a_format_that_is_none_is_refused_and_not_put_into_headers(server):
-    for setting in ("output_format", "format"):
+    for setting in ("output_format", "format", "default_format"):
         refused = server.ask("SELECT 1", http_write_exception_in_output_format="1", **{setting: "JSON\r\nX-Other: 1"})
         assert refused.code != 0
         assert "X-Other" not in refused.headers
+
+
+def test_a_session_that_wants_its_rows_in_an_array_gets_one_array(server):
+    server.ask("SET output_format_json_array_of_rows = 1", session_id="array")
+    answer = server.ask("SELECT number FROM numbers(200000) FORMAT JSONEachRow", session_id="array")
+    assert len(json.loads(answer.text)) == 200_000
+
+
+def test_what_a_session_sets_for_the_interface_counts_for_its_requests(server):
+    session = {"session_id": "interface"}
+    gzip = {"Accept-Encoding": "gzip", "Origin": "http://elsewhere"}
+    assert server.ask("SELECT 1", headers=gzip, **session).headers["Content-Encoding"] == "gzip"
+    server.ask("SET enable_http_compression = 0, http_write_exception_in_output_format = 1", **session)
+    server.ask("SET add_http_cors_header = 1, http_wait_end_of_query = true, default_format = 'JSONEachRow'", **session)
+    answer = server.ask("SELECT 1 AS x", headers=gzip, **session)
+    assert (answer.text, answer.headers["X-ClickHouse-Format"]) == ('{"x":1}\n', "JSONEachRow")
+    assert "Content-Encoding" not in answer.headers and answer.headers["Access-Control-Allow-Origin"] == "*"
+    again = server.ask("SELECT 1", headers=gzip, **session, enable_http_compression=1, default_format="CSV")
+    assert (again.headers["Content-Encoding"], again.headers["X-ClickHouse-Format"]) == ("gzip", "CSV")
+    late = "SELECT throwIf(number = 9), sleepEachRow(0.02) FROM numbers(15) SETTINGS max_block_size = 1"
+    waited = server.ask(late, **session)
+    assert waited.status == 500 and json.loads(waited.text)["exception"].startswith("Code: 395.")
+    plain = server.ask(f"{late}, http_write_exception_in_output_format = 0", **session)
+    assert plain.text.startswith("Code: 395.")
+    server.ask("SET http_write_exception_in_output_format = DEFAULT", **session)
+    assert server.ask("SELECT nope", **session).text.startswith("Code: 47.")
+
+
+def test_a_session_may_ask_for_progress_in_headers(server):
+    server.ask("SET send_progress_in_http_headers = 1", session_id="progress")
+    answer = server.ask("SELECT sleep(1)", session_id="progress")
+    assert "X-ClickHouse-Progress" in answer.headers and answer.text == "0\n"
+
+
+def test_a_statement_may_ask_for_its_error_in_its_format(server):
+    sql = "SELECT throwIf(1) SETTINGS http_write_exception_in_output_format = 1 FORMAT JSON"
+    assert json.loads(server.ask(sql).text)["exception"].startswith("Code: 395.")
+    assert server.ask("SELECT 1 AS x SETTINGS default_format = 'JSONEachRow'").text == '{"x":1}\n'
+
+
+def test_the_database_of_a_use_may_be_a_parameter_of_the_session(server):
+    session = {"session_id": "database-parameter"}
+    server.ask("SET param_name = 'system'", **session)
+    server.ask("USE {name:Identifier}", **session)
+    assert server.ask("SELECT currentDatabase()", **session, database="default").text == "default\n"
+    assert server.ask("SELECT currentDatabase()", **session).text == "system\n"
 
 
 def test_the_zone_that_a_statement_asks_for_is_the_one_that_the_headers_name(server):
