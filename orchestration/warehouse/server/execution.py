@@ -183,15 +183,17 @@ class Execution:
     def _handle(self) -> Iterator[tuple[Handle, Session | None]]:
         """The session's handle, or a fresh one that takes everything with it when the request ends."""
         parameters = self.request.parameters
-        session_id = parameters.get("session_id", "")
-        if not session_id:
+        session_id = parameters.get("session_id")
+        if session_id is None:
             handle = self.engine.open(self.account.rights)
             try:
                 yield handle, None
             finally:
                 handle.close()
             return
-        timeout = read_timeout(parameters.get("session_timeout", ""))
+        if not session_id:
+            raise ServerError(744, "SESSION_ID_EMPTY", "Session id query parameter was provided, but it was empty.")
+        timeout = read_timeout(parameters.get("session_timeout"))
         must_exist = self.request.flag("session_check")
         session = self.sessions.acquire(self.user, session_id, timeout, must_exist, self.account.rights)
         try:
@@ -272,12 +274,16 @@ class Execution:
         """In a session `readonly` cannot be set for one request and taken back, so the layer enforces it there."""
         if session is None or settings.get("readonly", "0") == "0":
             return
-        settings.pop("readonly")
+        # Only 2 lets settings be changed and temporary tables be made.
+        may_change = settings.pop("readonly") != "1"
         kind, count = session.handle.classify(self.statement.text)
-        if kind != "READ_ONLY" and not self._is_harmless():
+        if kind != "READ_ONLY" and not (self._is_harmless() and (may_change or self.statement.kind == b"USE")):
             if not count:
                 self._fail_to_parse()
             raise ServerError(164, "READONLY", f"{self.user}: Cannot execute query in readonly mode.")
+        if self.statement.settings and not may_change:
+            name = next(iter(self.statement.settings))
+            raise ServerError(164, "READONLY", f"Cannot modify '{name}' setting in readonly mode.")
 
     @contextlib.contextmanager
     def _roles(self, handle: Handle, session: Session | None) -> Iterator[None]:

@@ -48,15 +48,15 @@ class Sessions:
         self._lock = threading.Lock()
 
     def acquire(self, user: str, session_id: str, timeout: float, must_exist: bool, rights: str) -> Session:
-        """Enter a session, making it unless `must_exist`. Raises ServerError 373 while another query runs in it, 372
-        when it must exist and does not."""
+        """Enter a session, making it unless `must_exist`; one that is there keeps the timeout it was made with, as on a server.
+        Raises ServerError 373 while another query runs in it, 372 when it must exist and does not."""
         self.expire()
         with self._lock:
             session = self._sessions.get((user, session_id))
             if session is not None and session.busy:
                 raise ServerError(373, "SESSION_IS_LOCKED", f"Session {session_id} is locked by a concurrent client.")
             if session is not None:
-                session.busy, session.timeout = True, timeout
+                session.busy = True
                 return session
             if must_exist:
                 raise ServerError(372, "SESSION_NOT_FOUND", f"Session {session_id} not found.")
@@ -90,9 +90,9 @@ class Sessions:
             session.handle.close()
 
 
-def read_timeout(text: str) -> float:
+def read_timeout(text: str | None) -> float:
     """The value of session_timeout in seconds. Raises ServerError 374 unless it is a number up to the maximum."""
-    if not text:
+    if text is None:
         return DEFAULT_TIMEOUT_SECONDS
     if not (text.isascii() and text.isdigit()):
         raise ServerError(374, "INVALID_SESSION_TIMEOUT", "Invalid session timeout.")

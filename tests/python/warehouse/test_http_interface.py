@@ -383,6 +383,21 @@ def test_a_session_expires_and_can_be_required(server):
     assert server.ask("SELECT 1", session_id="short", session_timeout=1_000_000).code == 374
 
 
+def test_a_session_keeps_the_timeout_that_it_was_made_with(server):
+    server.ask("SELECT 1", session_id="brief", session_timeout=1)
+    server.ask("SELECT 1", session_id="brief", session_timeout=60)
+    server.ask("SELECT 1", session_id="lasting", session_timeout=60)
+    server.ask("SELECT 1", session_id="lasting", session_timeout=1)
+    assert server.ask("SELECT 1", session_id="lasting", session_timeout="x").code == 374
+    time.sleep(1.5)
+    assert server.ask("SELECT 1", session_id="brief", session_check=1).code == 372
+    assert server.ask("SELECT 1", session_id="lasting", session_check=1).text == "1\n"
+
+
+def test_a_session_needs_a_name(server):
+    assert server.ask("SELECT 1", session_id="").code == 744
+
+
 def test_the_query_id_is_echoed_logged_and_can_be_killed(server):
     assert server.ask("SELECT 1").headers["X-ClickHouse-Query-Id"]
     assert server.ask("SELECT 1", query_id="my 'own' id").headers["X-ClickHouse-Query-Id"] == "my 'own' id"

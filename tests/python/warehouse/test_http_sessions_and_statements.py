@@ -239,6 +239,17 @@ def test_temporary_tables_of_a_session_may_be_made_by_get(server):
     assert server.ask(method="GET", query="DROP TEMPORARY TABLE mine", **session).status == 200
 
 
+def test_a_request_that_only_reads_may_change_its_session_with_readonly_2_alone(server, table):
+    session = {"session_id": "reads-once"}
+    changes = ("CREATE TEMPORARY TABLE mine (a Int8)", "DROP TEMPORARY TABLE mine", "SET max_threads = 1")
+    for statement in (*changes, "SELECT 1 SETTINGS max_threads = 1"):
+        assert server.ask(statement, readonly=1, **session).code == 164, statement
+        assert server.ask(statement, readonly=2, **session).status == 200, statement
+    assert server.ask("USE default", readonly=1, **session).status == 200
+    assert server.ask("SELECT 1", readonly=1, **session).text == "1\n"
+    assert server.ask("INSERT INTO subject VALUES (1, 'a')", readonly=2, **session).code == 164
+
+
 def test_a_query_may_come_in_several_parameters(server):
     connection = http.client.HTTPConnection("127.0.0.1", server.port)
     connection.request("GET", "/?query=SELECT&query=%201")
