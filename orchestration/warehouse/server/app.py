@@ -33,6 +33,7 @@ from orchestration.warehouse.server.request import (
     credentials,
     read_body,
     read_head,
+    read_parameters,
     remove_files,
 )
 from orchestration.warehouse.server.sessions import Sessions
@@ -50,6 +51,11 @@ GRACE_SECONDS = 0.05
 _MEMORY_BYTES = 1 << 20
 _PROGRESS_SECONDS = 0.1
 _ROWS_ARE_SENT_BYTES = 64 << 10
+# What scripts of other origins may see of an answer.
+_EXPOSED_HEADERS = (
+    "X-ClickHouse-Query-Id,X-ClickHouse-Summary,X-ClickHouse-Server-Display-Name,X-ClickHouse-Format,X-ClickHouse-Timezone,"
+    "X-ClickHouse-Exception-Code,X-ClickHouse-Exception-Tag"
+)
 _CONTENT_TYPES = {
     "csv": "text/csv; charset=UTF-8; header=absent",
     "csvwithnames": "text/csv; charset=UTF-8; header=present",
@@ -173,6 +179,7 @@ class Application:
         request = read_head(scope)
         answer = _Answer(self, request, send, scope)
         try:
+            read_parameters(request, scope["query_string"])
             user, account = self._authenticate(request)
             await read_body(request, receive, self.folder)
             execution = Execution(self.engine, self.sessions, self.queries, self.accounts, request, user, account)
@@ -295,7 +302,7 @@ class _Answer:
         self.started = True
         request = self._request
         if request.flag("add_http_cors_header") and "origin" in request.headers:
-            headers["Access-Control-Allow-Origin"] = "*"
+            headers |= {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": _EXPOSED_HEADERS}
         if complete != b"" and not (self._needs_length and complete is None):
             self._choose_encoders(headers)
         if complete is not None:

@@ -64,6 +64,7 @@ _EXTERNAL_SUFFIX = re.compile(r"(.+)_(format|types|structure)")
 _MEMORY_BYTES = 1 << 20
 _LONG_STATEMENT_BYTES = 64 << 10
 _STATEMENT_LIMIT_BYTES = 16 << 20
+_FIELDS_LIMIT = 10_000
 _FIELD_LIMIT_BYTES = 256 << 20
 _PIECE_BYTES = 1 << 20
 _HELD_LIMIT_BYTES = 1 << 30
@@ -170,16 +171,30 @@ def is_on(text: str) -> bool:
 
 
 def read_head(scope: dict[str, Any]) -> Request:
-    """The request as far as its URL and headers tell."""
+    """The request as far as its headers tell."""
     headers = Headers(scope=scope)
-    parameters = _decode_form(scope["query_string"])
-    request = Request(scope["method"], headers, parameters)
-    if "role" in parameters:
+    return Request(scope["method"], headers, {}, query_id=_query_id(headers.get("x-clickhouse-query-id")))
+
+
+def read_parameters(request: Request, query_string: bytes) -> None:
+    """Take over what the URL tells. Raises ServerError."""
+    has_length = "content-length" in request.headers or "transfer-encoding" in request.headers
+    if request.method == "POST" and not has_length:
+        raise ServerError(
+            381,
+            "HTTP_LENGTH_REQUIRED",
+            "The Transfer-Encoding is not chunked and there is no Content-Length header for POST request.",
+        )
+    request.parameters = _decode_form(query_string)
+    if "role" in request.parameters:
         # The one parameter that may be given several times.
-        request.roles = tuple(value for name, value in _form_pairs(scope["query_string"]) if name == "role")
-    given = headers.get("x-clickhouse-query-id") or parameters.get("query_id", "")
-    request.query_id = _CONTROL_CHARACTERS.sub("", given) or str(uuid.uuid4())
-    return request
+        request.roles = tuple(value for name, value in _form_pairs(query_string) if name == "role")
+    if not request.headers.get("x-clickhouse-query-id"):
+        request.query_id = _query_id(request.parameters.get("query_id"))
+
+
+def _query_id(given: str | None) -> str:
+    return _CONTROL_CHARACTERS.sub("", given or "") or str(uuid.uuid4())
 
 
 def credentials(request: Request) -> tuple[str, str] | None:
@@ -388,7 +403,9 @@ async def _read_multipart(
     """Form fields become parameters, file parts external tables."""
     # Fields are decoded as latin-1 to get their bytes back: they need not be valid UTF-8.
     headers = Headers({"content-type": f"{content_type}; charset=latin-1"})
-    parser = MultiPartParser(headers, pieces, max_files=1000, max_fields=10_000, max_part_size=_FIELD_LIMIT_BYTES)
+    parser = MultiPartParser(
+        headers, pieces, max_files=1000, max_fields=_FIELDS_LIMIT, max_part_size=_FIELD_LIMIT_BYTES
+    )
     try:
         form = await parser.parse()
     except (MultiPartException, KeyError) as error:
@@ -452,7 +469,9 @@ def _decode_form(data: bytes) -> dict[str, str]:
 
 def _form_pairs(data: bytes) -> list[tuple[str, str]]:
     text = data.decode("latin-1")
-    pairs = parse_qsl(text, keep_blank_values=True, encoding="latin-1", max_num_fields=10_000)
+    if text.count("&") >= _FIELDS_LIMIT:
+        raise ServerError(1000, "POCO_EXCEPTION", "HTML Form Exception: Too many form fields.")
+    pairs = parse_qsl(text, keep_blank_values=True, encoding="latin-1")
     return [
         (
             name.encode("latin-1").decode("utf-8", "surrogateescape"),

@@ -5,6 +5,7 @@ import hashlib
 import http.client
 import json
 import socket
+import time
 import urllib.parse
 
 import lz4.block
@@ -256,6 +257,98 @@ def test_urls_may_be_long_up_to_a_limit(server):
     assert server.ask("SELECT 1").text == "1\n"
 
 
+def is_refused(server, *lines: bytes) -> bool:
+    """Whether the server answers 400, or closes while the lines still come, and goes on serving others."""
+    try:
+        answer = on_the_wire(server, b"GET /ping HTTP/1.1\r\n" + b"\r\n".join(lines) + b"\r\nConnection: close\r\n\r\n")
+    except ConnectionError:
+        answer = b""
+    assert server.ask("SELECT 1").text == "1\n"
+    assert answer.startswith((b"HTTP/1.1 400", b"HTTP/1.1 200")) or not answer
+    return not answer.startswith(b"HTTP/1.1 200")
+
+
+def test_header_lines_have_limits_before_anybody_is_known(server):
+    assert not is_refused(server, *(b"X-%d: 1" % number for number in range(990)))
+    assert is_refused(server, *(b"X-%d: 1" % number for number in range(1000)))
+    assert not is_refused(server, b"N" * 4096 + b": 1", b"X: " + b"v" * (128 << 10))
+    assert is_refused(server, b"N" * 4097 + b": 1")
+    assert is_refused(server, b"X: " + b"v" * ((128 << 10) + 1))
+    assert not is_refused(server, *[b"X: " + b"v" * (100 << 10)] * 100)
+    assert is_refused(server, *[b"X: " + b"v" * (100 << 10)] * 110)
+    assert is_refused(server, b"X: " + b"v" * (8 << 20))
+
+
+def test_a_header_line_without_an_end_is_not_collected(server):
+    endless = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n \r\n0\r\nX-Trailer: "
+    for head in (b"GET / HTTP/1.1\r\nX: ", b"GET / HTTP/1.1\r\n", endless):
+        with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_SECONDS) as connection:
+            connection.sendall(head)
+            with pytest.raises(ConnectionError):
+                for _ in range(64):
+                    connection.sendall(b"x" * (1 << 20))
+
+
+def test_too_many_parameters_are_an_error_of_clickhouse(server):
+    many = b"&".join([b"a=1"] * 10_001)
+    answer = on_the_wire(server, b"GET /?query=SELECT+1&" + many + b" HTTP/1.1\r\nConnection: close\r\n\r\n")
+    assert b"Code: 1000. DB::Exception: HTML Form Exception: Too many form fields." in answer
+    assert b"x-clickhouse-exception-code: 1000" in answer
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    assert server.ask(b"query=SELECT+1&" + many, headers=form).code == 1000
+    assert "Traceback" not in (server.home / "server.log").read_text()
+
+
+def test_a_post_without_a_length_is_refused(server):
+    answer = on_the_wire(server, b"POST /?query=SELECT+1 HTTP/1.1\r\nConnection: close\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 411") and b"Code: 381." in answer
+    empty = b"POST /?query=SELECT+1 HTTP/1.1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+    assert on_the_wire(server, empty).endswith(b"\r\n\r\n1\n")
+
+
+def half_closed(server, request: bytes) -> socket.socket:
+    """A connection that has sent its request and will send no more."""
+    connection = socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_SECONDS)
+    connection.sendall(request)
+    connection.shutdown(socket.SHUT_WR)
+    return connection
+
+
+def rest(connection: socket.socket) -> bytes:
+    answer = bytearray()
+    with connection:
+        while data := connection.recv(1 << 16):
+            answer += data
+    return bytes(answer)
+
+
+def test_a_client_that_sends_no_more_gets_its_answer(server):
+    for version in (b"1.0", b"1.1"):
+        request = b"GET /?query=select+3,sleep(0.2) HTTP/" + version + b"\r\n\r\n"
+        assert rest(half_closed(server, request)).endswith(b"\r\n\r\n3\t0\n")
+    pipelined = b"GET /?query=select+4 HTTP/1.1\r\n\r\nGET /?query=select+5 HTTP/1.1\r\n\r\n"
+    assert rest(half_closed(server, pipelined)).endswith(b"\r\n\r\n5\n")
+    slow = b"GET /?max_block_size=1&query=select+sleepEachRow(0.2)+from+numbers(20) HTTP/1.1\r\n\r\n"
+    assert rest(half_closed(server, slow)).count(b"2\r\n0\n\r\n") == 20
+    large = b"GET /?query=select+number+from+numbers(5000000)+format+RowBinary HTTP/1.1\r\n\r\n"
+    connection = half_closed(server, large)
+    time.sleep(2)
+    assert len(rest(connection)) > 40_000_000
+
+
+def test_a_client_that_goes_away_ends_its_query_within_a_second_or_so(server):
+    endless = "FROM numbers(1000000000000) WHERE number < 3 OR rand64() = 7 SETTINGS max_threads = 1"
+    for mark, sql in (("'gone before'", "SELECT count(), 'gone before'"), ("'gone behind'", "SELECT 'gone behind'")):
+        request = f"GET /?query={urllib.parse.quote(f'{sql} {endless}')} HTTP/1.1\r\n\r\n"
+        connection = socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_SECONDS)
+        connection.sendall(request.encode())
+        wait_until(lambda mark=mark: server.running(mark), f"{mark} to start")
+        if "behind" in mark:
+            assert connection.recv(1 << 16).endswith(b"gone behind\n\r\n")
+        connection.close()
+        wait_until(lambda mark=mark: not server.running(mark), f"{mark} to end", 4)
+
+
 def test_older_and_unusual_http_is_understood(server):
     def ask(request: bytes) -> tuple[bytes, bytes]:
         head, _, body = on_the_wire(server, request).partition(b"\r\n\r\n")
@@ -309,7 +402,11 @@ def test_ways_of_authentication_do_not_mix(server):
 
 def test_other_origins_are_allowed_only_where_asked_for(server):
     origin = {"Origin": "http://elsewhere"}
-    assert server.ask("SELECT 1", headers=origin, add_http_cors_header=1).headers["Access-Control-Allow-Origin"] == "*"
+    allowed = server.ask("SELECT 1", headers=origin, add_http_cors_header=1).headers
+    assert allowed["Access-Control-Allow-Origin"] == "*"
+    assert {"X-ClickHouse-Query-Id", "X-ClickHouse-Summary", "X-ClickHouse-Format"} <= set(
+        allowed["Access-Control-Expose-Headers"].split(",")
+    )
     assert server.ask("SELECT 1", add_http_cors_header=1).headers["Access-Control-Allow-Origin"] is None
     assert server.ask("SELECT 1", headers=origin).headers["Access-Control-Allow-Origin"] is None
 
