@@ -25,6 +25,7 @@ from orchestration.warehouse.server.engine import (
 )
 from orchestration.warehouse.server.errors import ServerError
 from orchestration.warehouse.server.guard import NEVER_ZERO, check_setting, refuse_files_of_the_server
+from orchestration.warehouse.server.inputs import structure_of_input
 from orchestration.warehouse.server.native import (
     ZONE_REVISION,
     answer_revision,
@@ -526,6 +527,12 @@ class Execution:
                 return [(found[0], found[1]) for found in map(json.loads, lines)]
         return []
 
+    def _columns_of(self, handle: Handle, table: bytes) -> list[tuple[str, str]]:
+        """Names and types of the columns of a table that can be inserted."""
+        sql = b"DESCRIBE TABLE " + table + b" SETTINGS " + _DESCRIBING
+        lines = handle.query(sql, "JSONCompactEachRow", self.request.query_parameters).bytes().splitlines()
+        return [(found[0], found[1]) for found in map(json.loads, lines) if found[2] in ("", "DEFAULT")]
+
     def _columns_elsewhere(self) -> list[tuple[str, str]]:
         """The same on a handle of its own, while the statement runs."""
         handle = self.engine.open(self.account.rights)
@@ -561,7 +568,7 @@ class Execution:
         statement, path = self.statement, self.request.data
         assert statement.input_call is not None and statement.format_token is not None
         start, end = statement.input_call
-        structure = _string_argument(statement, start, end)
+        structure = structure_of_input(statement, lambda table: self._columns_of(handle, table))
         name = f"_input_{uuid.uuid4().hex}"
         external = ExternalTable(name, path, statement.format_name or "", structure) if path else None
         assert external is not None
@@ -665,11 +672,3 @@ def _show_create_of_system_table(statement: Statement) -> bytes | None:
         arrayStringConcat(groupArray(format('    `{}` {}', name, type)), ',\\n'),
         assumeNotNull((SELECT engine FROM system.tables WHERE database = 'system' AND name = '%s'))) AS statement
         FROM system.columns WHERE database = 'system' AND table = '%s' HAVING count() > 0""".replace(b"%s", words[-1])
-
-
-def _string_argument(statement: Statement, start: int, end: int) -> str:
-    strings = [token for token in statement.tokens if start <= token.start < end and token.kind == "string"]
-    if len(strings) != 1:
-        raise ServerError(36, "BAD_ARGUMENTS", "Table function input needs its structure as one string.")
-    text = strings[0].text[1:-1].decode("utf-8", "surrogateescape")
-    return text.replace("\\'", "'").replace("''", "'").replace("\\\\", "\\")

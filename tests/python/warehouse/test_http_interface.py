@@ -207,6 +207,39 @@ def test_an_insert_may_take_its_data_apart_with_input(server, table):
     assert server.ask(f"SELECT * FROM {table} ORDER BY a").text == "4\tB\n6\tC\n"
 
 
+@pytest.mark.parametrize(
+    ("statement", "data", "rows"),
+    [
+        ("INTO inputs SELECT *, 'c' AS extra FROM input('auto')", "1,x", "1\tx\tc"),
+        ("INTO inputs SELECT * FROM input()", "1,x,y", "1\tx\ty"),
+        ("INTO TABLE default.inputs (extra, a) SELECT *, plus(1, 1) FROM input('auto')", "x", "2\t\tx"),
+        (
+            "INTO inputs (extra, b) SELECT upper('z'), word FROM input('auto') WHERE word != 'no'",
+            "yes\nno",
+            "0\tyes\tZ",
+        ),
+        ("INTO inputs SELECT a + 1, b, c FROM (SELECT a, 'b' AS b, c FROM input('auto'))", "1,z", "2\tb\tz"),
+        ("INTO inputs SELECT one AS a, toString(2), '' FROM input('one UInt8')", "1", "1\t2\t"),
+    ],
+)
+def test_an_input_may_take_its_structure_from_the_table(server, statement, data, rows):
+    server.ask(
+        "CREATE OR REPLACE TABLE inputs (a UInt64, b String, extra String, m UInt8 MATERIALIZED 1) ENGINE = Memory"
+    )
+    answer = server.ask(f"INSERT {statement} FORMAT CSV\n{data}\n")
+    assert answer.status == 200, answer.text
+    assert server.ask("SELECT * FROM inputs").text == f"{rows}\n"
+
+
+def test_an_input_whose_structure_does_not_follow_needs_one(server, table):
+    for sql in (
+        f"INTO {table} SELECT upper(x), y FROM input('auto')",
+        f"INTO {table} SELECT *, 1, 2, 3 FROM input('auto')",
+    ):
+        assert server.ask(f"INSERT {sql} FORMAT CSV\n1,2\n").code == 636
+    assert server.ask("INSERT INTO nowhere SELECT * FROM input('auto') FORMAT CSV\n1,2\n").code == 60
+
+
 def test_a_large_insert_is_complete_and_counted(server, table):
     data = b"".join(b"%d,value of %d\n" % (n, n) for n in range(400_000))
     answer = server.ask(data, query=f"INSERT INTO {table} (b, a) SETTINGS max_insert_threads = 1 FORMAT CSV")
