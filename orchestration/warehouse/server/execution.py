@@ -9,7 +9,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from orchestration.warehouse.server.accounts import READER, Account, Accounts, read_account_statement
 from orchestration.warehouse.server.engine import (
@@ -433,9 +433,9 @@ class Execution:
         output_format = self.output_format
         if statement.data_start is not None:
             self._insert_data(handle)
-        elif statement.kind == b"KILL":
+        elif statement.kind == b"KILL" and statement.mentions(b"query"):
             self.format = output_format
-            yield from self._whole(handle, _translate_query_id(statement), output_format)
+            yield from self._whole(handle, self._kill(handle), output_format)
         elif statement.is_select and not self._writes:
             self.format = output_format
             yield from self._rows(handle, session, output_format, parameters)
@@ -462,6 +462,30 @@ class Execution:
                 yield from rewrite_blocks([data], [])
             else:
                 yield data
+
+    def _kill(self, handle: Handle) -> bytes:
+        """Run KILL QUERY; gives a query for its result, with the ids and words of clients."""
+        statement, own = self.statement, self.engine.open()
+        try:
+            sql = b"SELECT query_id, engine_id, query FROM " + _PROCESSES.replace(
+                b"* REPLACE", b"query_id AS engine_id, * REPLACE", 1
+            )
+            lines = own.query(sql, "JSONCompactEachRow").bytes().splitlines()
+        finally:
+            own.close()
+        as_asked = {engine_id: (query_id, query) for query_id, engine_id, query in map(json.loads, lines)}
+        end = statement.format_token.start if statement.format_token else len(statement.text)
+        tokens = tuple(token for token in statement.tokens if token.start < end)
+        sql = _translate_query_id(replace(statement, text=statement.text[:end], tokens=tokens))
+        sql += b"\n, " if statement.settings else b"\nSETTINGS "
+        sql += b"output_format = 'JSONCompactEachRow'"
+        result = handle.query(sql, "JSONCompactEachRow", self.request.query_parameters)
+        rows = []
+        for status, engine_id, user, query in map(json.loads, result.bytes().splitlines()):
+            query_id, query = as_asked.get(engine_id, (engine_id, query))
+            rows.append(json.dumps([status, query_id, user, query]))
+        structure = "kill_status String, query_id String, user String, query String"
+        return f"SELECT * FROM format(JSONCompactEachRow, {quote(structure)}, {quote(chr(10).join(rows))})".encode()
 
     def _explain_missing_rights(self) -> None:
         """Say why a user who can log in is unknown to the engine, where the statement names one."""

@@ -413,13 +413,19 @@ async def _read_multipart(
             pass
         raise ServerError(36, "BAD_ARGUMENTS", f"Cannot read the multipart form: {error}.") from None
     files: list[tuple[str, UploadFile]] = []
-    for name, value in form.multi_items():
-        if isinstance(value, UploadFile):
-            files.append((name, value))
-        else:
-            text = value.encode("latin-1").decode("utf-8", "surrogateescape")
-            request.parameters[name] = request.parameters.get(name, "") + text if name == "query" else text
+    structures: dict[str, str] = {}
     try:
+        for name, value in form.multi_items():
+            if isinstance(value, UploadFile):
+                files.append((name, value))
+                structure = _structure(request.parameters, name)
+                if structure and structure != structures.setdefault(name, structure):
+                    raise ServerError(
+                        117, "INCORRECT_DATA", f"The parts of external table {name} differ in their structure."
+                    )
+            else:
+                text = value.encode("latin-1").decode("utf-8", "surrogateescape")
+                request.parameters[name] = request.parameters.get(name, "") + text if name == "query" else text
         for name, upload in files:
             earlier = next((table.path for table in request.externals if table.name == name), None)
             path = earlier or _new_path(folder)
@@ -440,11 +446,15 @@ def _new_path(folder: Path) -> Path:
 
 
 def _external(request: Request, name: str, path: Path) -> ExternalTable:
-    parameters = request.parameters
+    data_format = request.parameters.get(f"{name}_format") or "TabSeparated"
+    return ExternalTable(name, path, data_format, _structure(request.parameters, name))
+
+
+def _structure(parameters: dict[str, str], name: str) -> str:
     structure = parameters.get(f"{name}_structure", "")
     if not structure and (types := parameters.get(f"{name}_types", "")):
         structure = ", ".join(f"_{place} {kind}" for place, kind in enumerate(_split_types(types), 1))
-    return ExternalTable(name, path, parameters.get(f"{name}_format") or "TabSeparated", structure)
+    return structure
 
 
 def _split_types(types: str) -> list[str]:

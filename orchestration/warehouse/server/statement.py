@@ -258,7 +258,7 @@ class _Reader:
         for token in tokenize(self.text):
             previous = self.tokens[-1] if self.tokens else None
             self.tokens.append(token)
-            if token.start > self.limit:
+            if token.end > self.limit:
                 raise ServerError(
                     62,
                     "SYNTAX_ERROR",

@@ -4,6 +4,7 @@ import bz2
 import concurrent.futures
 import gzip
 import http.client
+import json
 import lzma
 import shutil
 import socket
@@ -441,11 +442,28 @@ def test_the_query_id_is_echoed_logged_and_can_be_killed(server):
     assert logged.text == "QueryStart\tSELECT 1\nQueryFinish\tSELECT 1\n"
     with concurrent.futures.ThreadPoolExecutor() as pool:
         victim = pool.submit(
-            server.ask, "SELECT sleepEachRow(1) FROM numbers(50) SETTINGS max_block_size = 1", query_id="victim"
+            server.ask,
+            "SELECT sleepEachRow(1) FROM numbers(50) SETTINGS max_block_size = 1 FORMAT JSON",
+            query_id="victim",
         )
         wait_until(lambda: server.running("numbers(50)"), "the query to run")
-        assert server.ask("KILL QUERY WHERE query_id = 'victim' SYNC").status == 200
+        killed = server.ask("KILL QUERY WHERE query_id = 'victim' SYNC FORMAT JSONEachRow")
+        assert json.loads(killed.text) == {
+            "kill_status": "finished",
+            "query_id": "victim",
+            "user": "default",
+            "query": "SELECT sleepEachRow(1) FROM numbers(50) SETTINGS max_block_size = 1 FORMAT JSON",
+        }
         assert "QUERY_WAS_CANCELLED" in victim.result().text
+
+
+def test_a_kill_of_nothing_has_a_result_in_any_format_and_session(server):
+    assert server.ask("KILL QUERY WHERE query_id = 'nobody'").text == ""
+    server.ask("SET output_format = 'CSVWithNames'", session_id="kills")
+    killed = server.ask("KILL QUERY WHERE query_id = {id:String} -- nobody", session_id="kills", param_id="nobody")
+    assert killed.text == '"kill_status","query_id","user","query"\n'
+    assert server.ask("KILL QUERY WHERE nope = 1 TEST").code == 47
+    assert server.ask("KILL MUTATION WHERE 0").status == 200
 
 
 def test_a_client_that_goes_away_ends_its_query(server, table):

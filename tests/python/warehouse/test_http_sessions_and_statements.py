@@ -269,6 +269,9 @@ def multipart(*parts: tuple[str, str | None, str]) -> tuple[str, dict[str, str]]
 def test_parts_of_one_name_are_one_external_table(server):
     body, headers = multipart(("ext_types", None, "UInt64"), ("ext", "a", "1\n"), ("ext", "b", "2\n"))
     assert server.ask(body, headers=headers, query="SELECT sum(_1), count() FROM ext").text == "3\t2\n"
+    other = [("ext_types", None, "UInt64"), ("ext", "a", "1\n"), ("ext_types", None, "String"), ("ext", "b", "2\n")]
+    body, headers = multipart(*other)
+    assert server.ask(body, headers=headers, query="SELECT count() FROM ext").code == 117
     body, headers = multipart(("query", None, " 5"))
     assert server.ask(body, headers=headers, query="SELECT").text == "5\n"
 
@@ -277,6 +280,9 @@ def test_a_small_limit_of_a_query_counts_what_the_client_wrote(server, table):
     assert server.ask("SELECT 1 AS x", max_query_size="13", database="default").text == "1\n"
     assert server.ask("SELECT 1 AS x, 2222 AS y", max_query_size="13", database="default").code == 62
     assert server.ask("INSERT INTO subject VALUES (1, 'a')", max_query_size="30").status == 200
+    assert server.ask("SELECT 'abc'", max_query_size="12").text == "abc\n"
+    for statement in ("SELECT 'abcd'", "SELECT abcdef", "INSERT INTO subject VALUES (1, 'a')"):
+        assert server.ask(statement, max_query_size="12").code == 62
 
 
 def test_running_queries_show_their_clients_ids_and_words(server):
