@@ -133,7 +133,7 @@ class _Server(uvicorn.Server):
 
     def _leave(self) -> None:
         """End at once, as by SIGKILL: what the engine has committed is on the disk, and nothing else would stay in any case."""
-        logger.warning("a query does not end; leaving without it")
+        logger.warning("what still runs does not end; leaving without it")
         self._record.unlink(missing_ok=True)
         os._exit(0)
 
