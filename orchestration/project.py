@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -81,18 +82,30 @@ def _project_files() -> list[Path]:
 def ensure_manifest(settings: Settings) -> Path:
     """Path of a manifest that is as new as the project's files, made by dbt in this process where needed (no connection used).
 
-    Raises TierhouseError with dbt's own message when the project does not parse.
+    Of several processes that find it old one makes it and the others wait, as dbt does not write it in one step: a file beside it
+    says when it was whole. Raises TierhouseError with dbt's own message when the project does not parse.
     """
     manifest = target_directory(settings) / "manifest.json"
-    if manifest.exists() and manifest.stat().st_mtime > max(_changed_at(path) for path in _project_files()):
+    checked = manifest.with_name("manifest.checked")
+    if _is_new(manifest, checked):
         return manifest
-    # Importing dbt takes over a second, which whoever finds a manifest is spared.
-    from orchestration.dbt import parse
+    manifest.parent.mkdir(parents=True, exist_ok=True)
+    with manifest.with_name("manifest.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not _is_new(manifest, checked):
+            # Importing dbt takes over a second, which whoever finds a manifest is spared.
+            from orchestration.dbt import parse
 
-    parse(settings)
-    # An unchanged project leaves the manifest as it was; its time says that it was checked.
-    manifest.touch()
+            checked.unlink(missing_ok=True)
+            parse(settings)
+            checked.touch()
     return manifest
+
+
+def _is_new(manifest: Path, checked: Path) -> bool:
+    if not (manifest.exists() and checked.exists()):
+        return False
+    return checked.stat().st_mtime > max(_changed_at(path) for path in _project_files())
 
 
 if __name__ == "__main__":

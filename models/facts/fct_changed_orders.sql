@@ -18,14 +18,14 @@
 {% set in_work = 'order_id in (select order_id from changed)' if watermark else 'true' %}
 
 with changed as (
+    select order_id, loaded_at, 1 as moves_lines from {{ ref('stg_order_lines') }} where {{ newer }}
+    union all
     -- An order whose versions all say what its first one said stays as it is in the facts, unless that one is new.
-    select order_id, max(orders.loaded_at) as loaded_at, 1 as moves_lines
-    from {{ ref('stg_orders') }} as orders
+    select order_id, max(loaded_at), 1
+    from {{ ref('stg_orders') }}
     where order_id in (select order_id from {{ ref('stg_orders') }} where {{ newer }})
     group by order_id
-    having min({{ header_facts }}) != max({{ header_facts }}) or argMin({{ newer.replace('loaded_at', 'orders.loaded_at') }}, known_at)
-    union all
-    select order_id, loaded_at, 1 from {{ ref('stg_order_lines') }} where {{ newer }}
+    having min({{ header_facts }}) != max({{ header_facts }}) or argMin({{ newer }}, known_at)
     union all
     select order_id, loaded_at, 0 from {{ ref('stg_refunds') }}
     where refund_id in (select refund_id from {{ ref('stg_refunds') }} where {{ newer }})

@@ -11,9 +11,9 @@ from datetime import date
 
 from clickhouse_connect.driver.client import Client
 
-from orchestration.errors import TierhouseError
 from orchestration.predictive.cutoff import described, known, until
 from orchestration.predictive.defection import HALF_DAYS, WINDOW_DAYS, YEAR_DAYS
+from orchestration.predictive.store import check_day
 from orchestration.warehouse.settings import Settings
 
 
@@ -58,10 +58,7 @@ def from_features(client: Client, settings: Settings, as_of: date) -> str:
     Raises TierhouseError when they are those of another day.
     """
     table = f"{settings.database('features')}.customer_order_features"
-    days = client.query(f"SELECT DISTINCT as_of_date FROM {table}").result_rows
-    if days != [(as_of,)]:
-        found = days[0][0] if days else "no day"
-        raise TierhouseError(f"features hold {found}, not {as_of}; run `tierhouse refresh --as-of {as_of}`")
+    check_day(client, table, as_of.isoformat())
     return f"""(
         SELECT features.*, customers.business_type AS business_type, customers.customer_status AS customer_status,
             toFloat64(net_amount_to_date) - ifNull(toFloat64(cost_to_date), 0) + toFloat64(tier_discount_amount_to_date)

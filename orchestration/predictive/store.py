@@ -24,11 +24,8 @@ def read_potential_inputs(
     Raises TierhouseError when the features in the warehouse are those of another day.
     """
     layer = settings.database("features")
+    check_day(client, f"{layer}.feature_snapshot", as_of)
     features = client.query_df(f"SELECT {_FEATURES} FROM {layer}.feature_snapshot ORDER BY customer_id")
-    days = client.query(f"SELECT DISTINCT toString(as_of_date) FROM {layer}.feature_snapshot").result_rows
-    if days != [(as_of,)]:
-        found = days[0][0] if days else "no day"
-        raise TierhouseError(f"features hold {found}, not {as_of}; run `tierhouse refresh --as-of {as_of}`")
     spend = client.query_df(
         f"SELECT customer_id, category_id, toFloat64(spend_90d) AS spend_90d FROM {layer}.customer_category_spend "
         "ORDER BY customer_id, category_id"
@@ -45,6 +42,14 @@ def read_potential_inputs(
         ).result_rows
     }
     return features, spend, weights
+
+
+def check_day(client: Client, table: str, as_of: str) -> None:
+    """Raise TierhouseError when a table of the features layer holds another day than `as_of`."""
+    days = client.query(f"SELECT DISTINCT toString(as_of_date) FROM {table}").result_rows
+    if days != [(as_of,)]:
+        found = days[0][0] if days else "no day"
+        raise TierhouseError(f"features hold {found}, not {as_of}; run `tierhouse refresh --as-of {as_of}`")
 
 
 def replace_potential(client: Client, settings: Settings, as_of: str, result: pd.DataFrame, model_version: str) -> None:

@@ -81,11 +81,7 @@ def test_facts_of_a_build_that_was_killed_are_refused_and_made_up_by_the_next(se
 
 
 def test_a_refresh_with_nothing_new_leaves_every_part_of_the_facts_as_it_is(settings: Settings) -> None:
-    client = connect(settings, autogenerate_session_id=False)
-    _start_anew(client, settings)
-    for name, rows in random_history(4, LAST_DAY, settings.zone).items():
-        _land(client, settings, name, rows, FIRST_LOAD)
-    _build(settings, "base")
+    client = _built(settings, 4)
     parts = _parts(client, settings)
 
     _build(settings, "again")
@@ -96,11 +92,7 @@ def test_a_refresh_with_nothing_new_leaves_every_part_of_the_facts_as_it_is(sett
 def test_headers_that_only_repeat_themselves_leave_every_part_as_it_is_and_are_passed_by_the_watermark(
     settings: Settings,
 ) -> None:
-    client = connect(settings, autogenerate_session_id=False)
-    _start_anew(client, settings)
-    for name, rows in random_history(5, LAST_DAY, settings.zone).items():
-        _land(client, settings, name, rows, FIRST_LOAD)
-    _build(settings, "base")
+    client = _built(settings, 5)
     parts = _parts(client, settings)
     orders = f"{settings.database('landing')}.orders"
     # Of orders with one version: the same once more, only a day later and paid.
@@ -121,14 +113,20 @@ def test_headers_that_only_repeat_themselves_leave_every_part_as_it_is_and_are_p
 
 
 def test_facts_refuse_a_full_build_without_its_work_list(settings: Settings) -> None:
-    client = connect(settings, autogenerate_session_id=False)
-    _start_anew(client, settings)
-    for name, rows in random_history(4, LAST_DAY, settings.zone).items():
-        _land(client, settings, name, rows, FIRST_LOAD)
-    _build(settings, "base")
+    _built(settings, 4)
     _build(settings, "nothing new")
     with pytest.raises(dbt.DbtFailure, match="work list"):
         _build(settings, "orders alone", "--full-refresh", select="fct_orders")
+
+
+def _built(settings: Settings, seed: int) -> Client:
+    """A client of a warehouse with the facts of a history that came in one delivery."""
+    client = connect(settings, autogenerate_session_id=False)
+    _start_anew(client, settings)
+    for name, rows in random_history(seed, LAST_DAY, settings.zone).items():
+        _land(client, settings, name, rows, FIRST_LOAD)
+    _build(settings, "base")
+    return client
 
 
 def _start_anew(client: Client, settings: Settings) -> None:
