@@ -109,7 +109,9 @@ async def _listen(application, listener: socket.socket, settings: Settings, idle
     host, port = listener.getsockname()[:2]
     _write_server_file(settings, host, port)
     logger.info("warehouse of %s listens on %s", settings.home, replace(settings, host=host, port=port).url)
-    stopper = asyncio.create_task(_stop_when_idle(application, server, idle_seconds)) if idle_seconds else None
+    stopper = (
+        asyncio.create_task(_stop_when_idle(application, server, idle_seconds, settings)) if idle_seconds else None
+    )
     await server.serve(sockets=[listener])
     if stopper is not None:
         stopper.cancel()
@@ -145,10 +147,16 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _stop_when_idle(application, server: uvicorn.Server, idle_seconds: float) -> None:
+async def _stop_when_idle(application, server: uvicorn.Server, idle_seconds: float, settings: Settings) -> None:
+    record = server_file(settings.home)
     while application.running or time.monotonic() - application.last_used < idle_seconds:
         await asyncio.sleep(min(1.0, idle_seconds / 4))
-    logger.info("nobody asked for %.0f s; stopping", idle_seconds)
+        # Nobody finds a server whose folder was deleted, as by `make clean`; it would hold port and memory for nothing.
+        if not record.exists():
+            logger.info("%s is gone; stopping", record)
+            break
+    else:
+        logger.info("nobody asked for %.0f s; stopping", idle_seconds)
     server.should_exit = True
 
 

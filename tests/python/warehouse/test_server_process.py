@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -188,6 +189,20 @@ def test_a_client_starts_the_server_once_and_finds_it_again(tmp_path, monkeypatc
     assert record["port"] == found[0].port and connect(settings).command("SELECT 1") == 1
     wait_until(lambda: not server_file(tmp_path).exists(), "the idle server to end")
     assert "Traceback" not in (tmp_path / "logs" / "warehouse.log").read_text()
+
+
+def test_a_server_that_a_command_started_ends_when_its_home_is_gone(tmp_path):
+    home = tmp_path / "home"
+    settings = ensure_running(Settings.from_environment({"TIERHOUSE_HOME": str(home)}))
+    assert connect(settings).command("SELECT 1") == 1
+    # Moved away rather than deleted: the engine writes its logs meanwhile.
+    home.rename(tmp_path / "gone")
+
+    def is_refused() -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex((settings.host, settings.port)) != 0
+
+    wait_until(is_refused, "the server of the deleted home to end")
 
 
 def test_a_stale_record_of_a_dead_server_is_not_believed(server, tmp_path):
