@@ -1,5 +1,7 @@
 # The commands of the project. `make demo` and `make test` set everything up by themselves.
-PYTHON ?= python3
+# The first Python that its libraries run on; dbt 1.11 and dagster-dbt do not run on 3.14.
+SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+PYTHON ?= $(shell for one in python3 python3.13 python3.12 python3.11; do $$one -c '$(SUPPORTED)' 2>/dev/null && echo $$one && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
 
@@ -8,8 +10,8 @@ BIN := $(VENV)/bin
 setup: $(VENV)/.ready
 
 $(VENV)/.ready: requirements.lock pyproject.toml
-	@$(PYTHON) -c "import sys; sys.exit('tierhouse needs Python 3.11 or newer' if sys.version_info < (3, 11) else 0)"
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -n "$(PYTHON)" && $(PYTHON) -c '$(SUPPORTED)' || { echo "tierhouse needs Python 3.11, 3.12 or 3.13; install one, or name it: make demo PYTHON=python3.13" >&2; exit 1; }
+	@test -x $(BIN)/python && $(BIN)/python -c '$(SUPPORTED)' || $(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@

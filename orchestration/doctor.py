@@ -18,7 +18,10 @@ _PINNED = {"dbt-core": "1.11", "dbt-clickhouse": "1.10", "chdb": "4.4", "great-e
 
 def examine() -> Iterator[tuple[str, str]]:
     """Yield (what was checked, what is wrong or ''), most basic first; later checks need the earlier ones."""
-    yield f"Python {sys.version.split()[0]}", "" if sys.version_info >= (3, 11) else "needs 3.11 or newer"
+    yield (
+        f"Python {sys.version.split()[0]}",
+        "" if (3, 11) <= sys.version_info < (3, 14) else "needs 3.11, 3.12 or 3.13",
+    )
     for package, wanted in _PINNED.items():
         found = metadata.version(package)
         yield f"{package} {found}", "" if found.startswith(wanted) else f"needs {wanted}; run `make setup`"
