@@ -353,12 +353,13 @@
 
 {# The total score with one component replaced, added up in the order of scoring, so that equal scores are equal numbers. #}
 {% macro forward(component, score, rules) -%}
-    (
+    {%- set total -%}
         {%- for part in ['r', 'f', 'm', 'p'] -%}
         {%- if part != component %}needs.{{ part }}_contribution
         {%- else %}{{ rule(rules, part ~ '_weight') }} * ({{ score }}){{ ' / needs.weight_in_use' if part != 'p' }}
         {%- endif -%}
         {{ ' + ' if not loop.last }}
         {%- endfor -%}
-    )
+    {%- endset -%}
+    {{ rounded_score(total) }}
 {%- endmacro %}

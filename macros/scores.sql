@@ -55,5 +55,10 @@
     coalesce(f_share, 0) as f_contribution,
     coalesce(m_share, 0) as m_contribution,
     coalesce(p_share, 0) as p_contribution,
-    r_contribution + f_contribution + m_contribution + p_contribution as total_score
+    {{ rounded_score('r_contribution + f_contribution + m_contribution + p_contribution') }} as total_score
+{%- endmacro %}
+
+{# A total score without the noise of its sum: 0.3 / 170 and 0.3 / 0.85 / 200 are equal, but not as doubles, and would not tie. #}
+{% macro rounded_score(total) -%}
+    round({{ total }}, 12)
 {%- endmacro %}

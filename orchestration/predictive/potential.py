@@ -59,27 +59,54 @@ def headroom_among(customers: pd.DataFrame, spend: pd.DataFrame, keys: list[list
     place = pd.Series(customers.index, index=customers["customer_id"].to_numpy())
     spend = spend[spend["customer_id"].isin(place.index)]
     row = place.loc[spend["customer_id"]].to_numpy()
-    category, categories = pd.factorize(spend["category_id"], sort=True)
-    amount = np.zeros((len(categories), len(customers)))
-    amount[category, row] = spend["spend_90d"].to_numpy(dtype=np.float64)
+    category = pd.factorize(spend["category_id"], sort=True)[0]
+    amount = spend["spend_90d"].to_numpy(dtype=np.float64)
 
     left = np.ones(len(customers), dtype=bool)
     headroom = np.zeros(len(customers))
     level = np.full(len(customers), -1)
     for number, key in enumerate(keys):
         groups = customers.groupby(key, sort=True).indices.values() if key else [np.arange(len(customers))]
-        for members in groups:
+        group_of = np.full(len(customers), -1)
+        for name, members in enumerate(groups):
+            group_of[members] = name
+        buyers = _buyers_by_group(group_of[row], category)
+        for name, members in enumerate(groups):
             others = len(members) - 1
             wanted = left[members]
             if not wanted.any() or (key and others < SMALLEST_PEER_GROUP) or others < 1:
                 continue
-            for own in amount:
-                room = quantile_among_others(own[members], PEER_QUANTILE) - own[members]
+            for bought in buyers.get(name, []):
+                if _leaves_no_room(amount[bought], others):
+                    continue
+                own = np.zeros(len(members))
+                own[np.searchsorted(members, row[bought])] = amount[bought]
+                room = quantile_among_others(own, PEER_QUANTILE) - own
                 headroom[members[wanted]] += np.maximum(room[wanted], 0.0)
             level[members[wanted]] = number
             left[members] = False
     headroom[left] = np.nan
     return pd.DataFrame({"headroom": headroom, "level": level}, index=customers["customer_id"].to_numpy())
+
+
+def _buyers_by_group(group: np.ndarray, category: np.ndarray) -> dict[int, list[np.ndarray]]:
+    """Per group, one array of positions for each category that it buys, categories in ascending order.
+
+    A group buys few of thousands of categories, and most customers few of those: a table of all is mostly zeros.
+    """
+    order = np.lexsort((category, group))
+    starts = np.flatnonzero(np.diff(group[order], prepend=-2) | np.diff(category[order], prepend=-1))
+    buyers: dict[int, list[np.ndarray]] = {}
+    for positions in np.split(order, starts[1:]):
+        if len(positions):
+            buyers.setdefault(int(group[positions[0]]), []).append(positions)
+    return buyers
+
+
+def _leaves_no_room(amounts: np.ndarray, others: int) -> bool:
+    """Whether so few spend anything in a category that the quantile of any `others` is 0, and nobody is below it."""
+    highest = min(int(np.floor(PEER_QUANTILE * (others - 1))) + 1, others - 1)
+    return len(amounts) < others - highest and bool((amounts >= 0).all())
 
 
 def potential(features: pd.DataFrame, spend: pd.DataFrame, weights: dict[str, float]) -> pd.DataFrame:

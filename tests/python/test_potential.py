@@ -1,11 +1,13 @@
 """The potential functions against plain second computations."""
 
+import tracemalloc
+
 import numpy as np
 import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestration.predictive.potential import potential, quantile_among_others
+from orchestration.predictive.potential import headroom_among, potential, quantile_among_others
 
 WEIGHTS = {"headroom": 0.4, "growth": 0.35, "acceptance": 0.25}
 
@@ -41,6 +43,39 @@ def test_a_customer_who_buys_less_of_a_category_than_the_top_fifth_of_peers_has_
 
     assert result.loc[30, "category_headroom_90d"] == 90.0
     assert result.loc[1, "category_headroom_90d"] == 0.0
+
+
+def test_headroom_is_the_sum_over_all_categories_whether_many_few_or_nobody_of_the_peers_buy_them() -> None:
+    random = np.random.default_rng(3)
+    customers = pd.DataFrame({"customer_id": random.permutation(90), "region_code": random.choice(["a", "b", "c"], 90)})
+    share_of_buyers = np.linspace(0, 1, 41)
+    table = np.where(random.random((90, 41)) < share_of_buyers, random.integers(-2, 60, (90, 41)), 0).astype(float)
+    buyer, category = np.nonzero(table)
+    spend = pd.DataFrame({"customer_id": buyer, "category_id": category, "spend_90d": table[buyer, category]})
+
+    result = headroom_among(customers, spend, [["region_code"], []])
+
+    for customer, region in customers.itertuples(index=False):
+        peers = customers["customer_id"][(customers["region_code"] == region) & (customers["customer_id"] != customer)]
+        own = table[customer]
+        expected = np.maximum(np.quantile(table[peers], 0.8, axis=0) - own, 0).sum()
+        np.testing.assert_allclose(result.loc[customer, "headroom"], expected, rtol=1e-12)
+
+
+def test_headroom_of_many_customers_and_categories_needs_no_table_of_all_of_them() -> None:
+    random = np.random.default_rng(4)
+    customers = pd.DataFrame({"customer_id": np.arange(20_000), "business_type": random.choice(["x", "y"], 20_000)})
+    spend = pd.DataFrame(
+        {"customer_id": np.repeat(np.arange(20_000), 5), "category_id": random.integers(0, 3_000, 100_000)}
+    )
+    spend = spend.drop_duplicates().assign(spend_90d=10.0)
+
+    tracemalloc.start()
+    headroom_among(customers, spend, [["business_type"], []])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert peak < 50_000_000
 
 
 def test_unknown_parts_give_their_weight_to_the_known_ones() -> None:

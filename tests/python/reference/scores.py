@@ -24,7 +24,7 @@ def compute_scores(features: pd.DataFrame, model: ScoringModel, weights: Weights
     weight = weight.div(weight.sum(axis=1), axis=0)
     for component in COMPONENTS:
         scores[f"{component}_contribution"] = (weight[component] * scores[f"{component}_score"]).fillna(0.0)
-    scores["total_score"] = scores[[f"{component}_contribution" for component in COMPONENTS]].sum(axis=1)
+    scores["total_score"] = scores[[f"{component}_contribution" for component in COMPONENTS]].sum(axis=1).round(12)
     scores["score_rank"] = scores["total_score"].rank(method="min", ascending=False).astype("int64")
     return scores
 
