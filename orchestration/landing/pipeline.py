@@ -333,16 +333,26 @@ def _refusal(report: LandingReport, settings: Settings, examples: dict[str, str]
     parts = []
     for table in report.tables:
         if table.quarantined > settings.refusal_limit * table.delivered:
-            reasons = ", ".join(f"{reason} ({count:,})" for reason, count in list(table.reasons.items())[:3])
+            most = list(table.reasons.items())[:3]
+            reasons = ", ".join(f"{reason} ({count:,})" for reason, count in most)
+            allowed = "".join(_allowed(table.table, reason) for reason, _ in most)
             parts.append(
                 f"{table.table}: {table.quarantined:,} of {table.delivered:,} rows "
-                f"({table.quarantined / table.delivered:.1%}) were refused: {reasons}; "
+                f"({table.quarantined / table.delivered:.1%}) were refused: {reasons}{allowed}; "
                 f"for example {examples[table.table]}"
             )
     return (
         f"nothing landed, over the limit of {settings.refusal_limit:.1%}: {'. '.join(parts)}. "
         f"The refused rows are in {settings.database('quarantine')}; mend the source and land it again"
     )
+
+
+def _allowed(table: str, reason: str) -> str:
+    """What a column may hold whose values are few, where the reason names one."""
+    for column in TABLES[table].columns:
+        if column.values and f"unparsable value: {column.name}" in reason.split("; "):
+            return f"; {column.name} is one of {', '.join(map(str, column.values))}"
+    return ""
 
 
 def _count(client: Client, table: str) -> int:

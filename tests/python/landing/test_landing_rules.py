@@ -160,6 +160,16 @@ def test_a_batch_over_the_limit_lands_nothing_and_says_why_and_the_mended_one_la
     assert warehouse.land(tmp_path)["order_lines"].landed == 51
 
 
+def test_a_batch_over_the_limit_is_told_what_a_column_of_few_values_may_hold(warehouse, tmp_path):
+    delivery = write_orders(tmp_path, [order(status="Completed")], [line()])
+    with pytest.raises(TierhouseError) as refused:
+        warehouse.land(delivery)
+    assert (
+        "orders: 1 of 1 rows (100.0%) were refused: unparsable value: status (1); "
+        "status is one of created, paid, delivered, completed, cancelled; for example order_id=1"
+    ) in str(refused.value)
+
+
 def test_a_share_of_refused_rows_within_the_limit_lands_the_rest(warehouse, tmp_path):
     lines = [line(1, n) for n in range(1, 100)] + [line(1, 100, quantity="-1")]
     assert warehouse.land(write_orders(tmp_path, [order()], lines))["order_lines"].landed == 99
