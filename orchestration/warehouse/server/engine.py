@@ -15,7 +15,7 @@ from chdb import _chdb as _untyped
 
 from orchestration.warehouse.server.accounts import OWNER, READER
 from orchestration.warehouse.server.errors import ServerError, from_engine
-from orchestration.warehouse.server.guard import NEVER_ZERO
+from orchestration.warehouse.server.guard import NEVER_ZERO, NOT_FOR_CLIENTS
 
 _chdb: Any = _untyped
 # A setting nothing here uses; it carries the client's query_id into the engine's process list and query log, because
@@ -322,6 +322,7 @@ def _users(readable_databases: tuple[str, ...]) -> str:
         f"<query>GRANT SELECT ON {escape(quote_identifier(name))}.*</query>" for name in readable_databases
     )
     constraints = "".join(f"<{name.decode()}><min>1</min></{name.decode()}>" for name in NEVER_ZERO)
+    constraints += "".join(f"<{name.decode()}><readonly/></{name.decode()}>" for name in sorted(NOT_FOR_CLIENTS))
     policies = "".join(
         f"<{name}><filter>has(currentRoles(), '{_OWNER_ROLE}')</filter></{name}>" for name in _OWNERS_TABLES
     )

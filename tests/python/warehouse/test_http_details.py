@@ -169,7 +169,9 @@ def test_a_query_id_is_in_use_once_at_a_time_and_can_be_taken_over(server):
         assert server.ask("SELECT 1", query_id="once").code == 216
         assert server.ask("SELECT 1", query_id="another").text == "1\n"
         reader = {"X-ClickHouse-User": READER, "X-ClickHouse-Key": READER_PASSWORD}
-        assert server.ask("SELECT 1", query_id="once", headers=reader).text == "1\n"
+        for replaces in (0, 1):
+            other = server.ask("SELECT 1", query_id="once", headers=reader, replace_running_query=replaces)
+            assert other.code == 216 and "already running by user default" in other.text
         assert server.ask("SELECT 1", query_id="once", replace_running_query=1).text == "1\n"
         assert first.result().code == 394
     for _ in range(20):
@@ -247,6 +249,14 @@ def test_an_interval_of_zero_does_not_hang_a_query(server, table):
         assert server.ask(f"SET {other}", **session).code != 0
         assert server.ask(f"SELECT 1 SETTINGS {other}").code != 0
     assert server.ask("SELECT 1", interactive_delay="00").code == 452
+
+
+def test_a_query_cannot_be_throttled_until_nobody_can_end_it(server, table):
+    for name in ("max_local_read_bandwidth", "max_local_write_bandwidth"):
+        assert server.ask("SELECT 1", **{name: 1}).code == 452
+        assert server.ask(f"INSERT INTO {table} SETTINGS {name} = 1 VALUES (1, 'x')").code == 452
+        assert server.ask(f"SET {name} = 1", session_id="throttled").code == 452
+        assert server.ask("SELECT 1", **{name: 0}).text == "1\n"
 
 
 def test_urls_may_be_long_up_to_a_limit(server):
