@@ -15,7 +15,7 @@ from typing import IO, Any, TypeVar
 from orchestration.warehouse.server.accounts import Account, Accounts
 from orchestration.warehouse.server.blocks import BlockEncoder
 from orchestration.warehouse.server.compression import Encoder, choose_encoding, encoder
-from orchestration.warehouse.server.engine import Engine
+from orchestration.warehouse.server.engine import Engine, Progress
 from orchestration.warehouse.server.errors import (
     ServerError,
     exception_in_format,
@@ -24,7 +24,7 @@ from orchestration.warehouse.server.errors import (
     is_json_per_line,
     tagged_block,
 )
-from orchestration.warehouse.server.execution import Execution
+from orchestration.warehouse.server.execution import Execution, summary_of
 from orchestration.warehouse.server.protocol import EARLY_HEADERS
 from orchestration.warehouse.server.queries import RunningQueries
 from orchestration.warehouse.server.request import (
@@ -289,7 +289,7 @@ class _Answer:
             "X-ClickHouse-Query-Id": self._request.query_id,
             "X-ClickHouse-Timezone": execution.timezone,
             "X-ClickHouse-Exception-Tag": self._tag,
-            "X-ClickHouse-Summary": json.dumps(execution.summary(), separators=(",", ":")),
+            "X-ClickHouse-Summary": _summary(execution),
         }
         self._format = execution.format
         if execution.format is not None:
@@ -388,6 +388,7 @@ class _Answer:
             "X-ClickHouse-Query-Id": self._request.query_id,
             "X-ClickHouse-Timezone": execution.timezone if execution else self._application.engine.timezone,
             "X-ClickHouse-Exception-Tag": self._tag,
+            "X-ClickHouse-Summary": _summary(execution),
         }
         if formatted:
             headers["X-ClickHouse-Format"] = name
@@ -397,6 +398,12 @@ class _Answer:
             if "x-clickhouse-user" not in self._request.headers:
                 headers["WWW-Authenticate"] = 'Basic realm="ClickHouse server HTTP API"'
         await self._start(error.status, headers, formatted or text)
+
+
+def _summary(execution: Execution | None) -> str:
+    """X-ClickHouse-Summary; of zeros where nothing ran."""
+    numbers = execution.summary() if execution else summary_of(Progress(), 0.0)
+    return json.dumps(numbers, separators=(",", ":"))
 
 
 def _next(pieces: Iterator[bytes]) -> bytes | None:

@@ -132,19 +132,8 @@ class Execution:
         return self.engine.progress(self.mark)
 
     def summary(self) -> dict[str, str]:
-        """X-ClickHouse-Summary as far as it is known; numbers are strings there."""
-        progress = self.progress
-        numbers = {
-            "read_rows": progress.read_rows,
-            "read_bytes": progress.read_bytes,
-            "written_rows": progress.written_rows,
-            "written_bytes": progress.written_bytes,
-            "total_rows_to_read": progress.read_rows,
-            "result_rows": progress.result_rows or progress.written_rows,
-            "result_bytes": progress.result_bytes or progress.written_bytes,
-            "elapsed_ns": int((time.monotonic() - self.started) * 1e9),
-        }
-        return {name: str(number) for name, number in numbers.items()}
+        """X-ClickHouse-Summary as far as it is known."""
+        return summary_of(self.progress, time.monotonic() - self.started)
 
     def chunks(self) -> Iterator[bytes]:
         """Run the request; gives the body of the answer in pieces, none for a statement without result set."""
@@ -603,6 +592,21 @@ class Execution:
             self.progress.add(result, is_insert=True)
         finally:
             handle.query(f"DROP TEMPORARY TABLE {name}".encode())
+
+
+def summary_of(progress: Progress, seconds: float) -> dict[str, str]:
+    """X-ClickHouse-Summary of what was done in some seconds; numbers are strings there."""
+    numbers = {
+        "read_rows": progress.read_rows,
+        "read_bytes": progress.read_bytes,
+        "written_rows": progress.written_rows,
+        "written_bytes": progress.written_bytes,
+        "total_rows_to_read": progress.read_rows,
+        "result_rows": progress.result_rows or progress.written_rows,
+        "result_bytes": progress.result_bytes or progress.written_bytes,
+        "elapsed_ns": int(seconds * 1e9),
+    }
+    return {name: str(number) for name, number in numbers.items()}
 
 
 def _set_where_possible(handle: Handle, clauses: list[str]) -> None:
