@@ -104,6 +104,7 @@ async def _listen(application, listener: socket.socket, settings: Settings, idle
         backlog=BACKLOG,
         lifespan="on",
         http=Protocol,
+        ws="none",
     )
     server = _Server(configuration, server_file(settings.home))
     host, port = listener.getsockname()[:2]
