@@ -53,18 +53,25 @@ class Protocol(HttpToolsProtocol):
         if self._in_body:
             self._waits_since = self.loop.time()
         self._unset_keepalive_if_required()
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as stop:
-            self._go_on_without_upgrade(data[stop.args[0] :])
-        except httptools.HttpParserError:
-            self.send_400_response("Invalid HTTP request received.")
+        while data:
+            try:
+                self.parser.feed_data(data)
+                break
+            except httptools.HttpParserUpgrade as stop:
+                if not self._is_put_off:
+                    # CONNECT has its answer; what follows is no HTTP.
+                    self.cycle.keep_alive = False
+                    break
+                data = self._without_upgrade() + data[stop.args[0] :]
+            except httptools.HttpParserError:
+                self.send_400_response("Invalid HTTP request received.")
+                break
         if self._line_bytes > _LINE_LIMIT_BYTES and not self.transport.is_closing():
             self.send_400_response("Invalid HTTP request received.")
 
-    def _go_on_without_upgrade(self, data: bytes) -> None:
-        """Read a request as one of HTTP/1.1, also where its client would rather speak another protocol (as Java's clients say by
-        themselves): the parser would take what follows its head, the body, for that protocol."""
+    def _without_upgrade(self) -> bytes:
+        """The head of a request again, for a new parser: one of HTTP/1.1, also where its client would rather speak another protocol
+        (as Java's clients say by themselves). The old parser takes what follows, the body, for that protocol."""
         method, version = self.parser.get_method(), self.parser.get_http_version().encode()
         lines = [method + b" " + self.url + b" HTTP/" + version]
         for name, value in self.headers:
@@ -75,7 +82,7 @@ class Protocol(HttpToolsProtocol):
                 lines.append(name + b": " + value)
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
-        self.data_received(b"\r\n".join([*lines, b"", b""]) + data)
+        return b"\r\n".join([*lines, b"", b""])
 
     @property
     def _is_put_off(self) -> bool:

@@ -20,6 +20,16 @@ WEBSOCKET = (
 )
 
 
+def on_the_wire(server, request: bytes) -> bytes:
+    """All that the server answers to raw bytes until it closes the connection."""
+    answer = b""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_SECONDS) as connection:
+        connection.sendall(request)
+        while data := connection.recv(1 << 16):
+            answer += data
+    return answer
+
+
 def read_until(connection: socket.socket, end: bytes) -> bytes:
     answer = b""
     while not answer.endswith(end):
@@ -43,6 +53,14 @@ def test_a_client_that_offers_another_protocol_is_answered_in_this_one(server, o
                 assert read_until(connection, end).startswith(b"HTTP/1.1 200 OK\r\n")
             connection.sendall(b"GET /ping HTTP/1.1\r\n" + offer + b"\r\n" + request)
             assert read_until(connection, b"with a body\t7\n").count(b"HTTP/1.1 200 OK") == 2
+    many = (b"GET /ping HTTP/1.1\r\n" + TLS + b"\r\n") * 1500 + b"GET /ping HTTP/1.1\r\nConnection: close\r\n\r\n"
+    assert on_the_wire(server, many).count(b"Ok.\n") == 1501
+
+
+def test_a_tunnel_is_refused_and_what_comes_through_it_not_read(server):
+    answer = on_the_wire(server, b"CONNECT / HTTP/1.1\r\n\r\nGET /ping HTTP/1.1\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 405") and answer.count(b"HTTP/1.1") == 1
+    assert on_the_wire(server, b"CONNECT example.org:80 HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 400")
 
 
 async def _echo(scope, receive, send):
