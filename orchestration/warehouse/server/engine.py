@@ -30,9 +30,13 @@ _QUERY_LOG_TABLE = "engine_query_log"
 _OWNERS_TABLES = (_QUERY_LOG_TABLE, "session_log", "processes")
 ID_IN_SETTINGS = f"substringIndex(Settings['{QUERY_ID_SETTING}'], char(10), 1)"
 # A statement without the clauses that this layer puts into it for its data and rows, which would show a path of the server.
+_FROM_BODY = r" FROM INFILE \'[^\']*/bodies/[^\']*\' "
 QUERY_AS_ASKED = (
-    r"replaceRegexpOne(query, ' FROM INFILE \'[^\']*/bodies/[^\']*\' |\nINTO OUTFILE \'/dev/fd/[0-9]+\' APPEND ', '')"
+    f"replaceRegexpOne(replaceRegexpOne(query, '{_FROM_BODY}FORMAT Values$', 'VALUES'),"
+    rf" '{_FROM_BODY}|\nINTO OUTFILE \'/dev/fd/[0-9]+\' APPEND ', '')"
 )
+# Begins a statement that this layer runs beside those of clients, of which the log holds nothing.
+UNLOGGED = f"/* `{QUERY_ID_SETTING}` */ ".encode()
 # The log as clients expect it: with their own ids, and without the setting that carried them and the statements that set it.
 _QUERY_LOG_VIEW = f"""CREATE OR REPLACE VIEW system.query_log SQL SECURITY INVOKER AS SELECT * REPLACE (
     if({ID_IN_SETTINGS} = '', query_id, {ID_IN_SETTINGS}) AS query_id,

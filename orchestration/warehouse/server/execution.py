@@ -17,6 +17,7 @@ from orchestration.warehouse.server.engine import (
     QUERY_AS_ASKED,
     QUERY_ID_SETTING,
     READER_ROLE,
+    UNLOGGED,
     Engine,
     Handle,
     Progress,
@@ -415,7 +416,7 @@ class Execution:
         finally:
             for name in made:
                 with contextlib.suppress(ServerError):
-                    handle.query(f"DROP TEMPORARY TABLE IF EXISTS {quote_identifier(name)}".encode())
+                    handle.query(UNLOGGED + f"DROP TEMPORARY TABLE IF EXISTS {quote_identifier(name)}".encode())
 
     def _run(self, handle: Handle, session: Session | None) -> Iterator[bytes]:
         statement, parameters = self.statement, self.request.query_parameters
@@ -591,7 +592,7 @@ class Execution:
             result = handle.query(text, "TSV", self.request.query_parameters, hidden)
             self.progress.add(result, is_insert=True)
         finally:
-            handle.query(f"DROP TEMPORARY TABLE {name}".encode())
+            handle.query(UNLOGGED + f"DROP TEMPORARY TABLE {name}".encode())
 
 
 def summary_of(progress: Progress, seconds: float) -> dict[str, str]:
@@ -631,10 +632,10 @@ def _create_external(handle: Handle, table: ExternalTable, engine: str = "") -> 
     refuse_files_of_the_server(read_statement(create))
     if handle.classify(create)[1] > 1:
         raise ServerError(62, "SYNTAX_ERROR", "Syntax error (Multi-statements are not allowed).")
-    handle.query(create)
+    handle.query(UNLOGGED + create)
     if table.path.stat().st_size:
         sql = f"INSERT INTO {table.name} FROM INFILE {quote(str(table.path))} FORMAT {table.format}"
-        handle.query(sql.encode(), hidden=(str(table.path), str(table.path.parent)))
+        handle.query(UNLOGGED + sql.encode(), hidden=(str(table.path), str(table.path.parent)))
 
 
 def _from_file(statement: Statement, path: str) -> bytes:
@@ -649,7 +650,9 @@ def _from_file(statement: Statement, path: str) -> bytes:
             break
     tail = statement.text[place.start : token.start]
     clause = f" FROM INFILE {quote(path)} ".encode()
-    return statement.text[: place.start] + clause + tail + f" FORMAT {statement.format_name}".encode()
+    # The line end, which only FORMAT has, tells it from VALUES in the query log.
+    end = b"" if token.upper == b"VALUES" else b"\n"
+    return statement.text[: place.start] + clause + tail + f"FORMAT {statement.format_name}".encode() + end
 
 
 def _into_pipe(statement: Statement, output_format: str) -> bytes:
