@@ -36,6 +36,7 @@ from orchestration.warehouse.server.request import (
     read_parameters,
     remove_files,
 )
+from orchestration.warehouse.server.response_headers import override
 from orchestration.warehouse.server.sessions import Sessions
 
 Message = dict[str, Any]
@@ -294,7 +295,7 @@ class _Answer:
         self._format = execution.format
         if execution.format is not None:
             headers["X-ClickHouse-Format"] = execution.format
-        await self._start(200, headers, complete, length)
+        await self._start(200, override(headers, execution.headers), complete, length)
 
     async def _start(
         self, status: int, headers: dict[str, str], complete: bytes | None, length: int | None = None
@@ -370,6 +371,9 @@ class _Answer:
 
     async def fail(self, error: ServerError) -> None:
         """Tell the client: with a status while nothing is sent, with the tagged block behind rows already sent."""
+        if error.code == 497 and self.execution and error.message.startswith("default: "):
+            # The engine knows one user only.
+            error.message = self.execution.user + error.message.removeprefix("default")
         line = error.text(self._application.engine.version)
         text = line.encode("utf-8", "surrogateescape")
         execution = self.execution

@@ -35,6 +35,7 @@ from orchestration.warehouse.server.native import (
 )
 from orchestration.warehouse.server.queries import RunningQueries
 from orchestration.warehouse.server.request import RESERVED, ExternalTable, Request
+from orchestration.warehouse.server.response_headers import asked_headers
 from orchestration.warehouse.server.sessions import Borrowed, Session, Sessions, read_timeout
 from orchestration.warehouse.server.statement import (
     DEFAULT_LIMIT_BYTES,
@@ -107,6 +108,7 @@ class Execution:
     output_format: str = ""
     timezone: str = ""
     mark: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
@@ -152,6 +154,7 @@ class Execution:
                 own = session.settings.items()
                 self.request.session_values = {name: literal_text(value) for name, value in own if name in RESERVED}
             self._choose_format(session)
+            self.headers = asked_headers(self._setting("http_response_headers", session))
             self._check_class(handle)
             self._check_readonly_session(settings, session)
             about_account = read_account_statement(self.statement)
@@ -194,13 +197,17 @@ class Execution:
             if self.request.flag("close_session"):
                 self.sessions.close(self.user, session_id)
 
+    def _setting(self, name: str, session: Session | None) -> str:
+        """The value that counts for a setting of the engine: of the statement, else of the request, else of its session."""
+        own = session.settings.get(name, "") if session is not None else ""
+        return self.statement.setting(name) or self.request.settings.get(name, "") or literal_text(own)
+
     def _choose_format(self, session: Session | None) -> None:
         """The format of the rows: by the engine's settings for it, which win over the statement's FORMAT, else by that, else
         the request's default."""
-        own = session.settings if session is not None else {}
         self.output_format = self.request.format
         for name in ("output_format", "format"):
-            chosen = self.statement.setting(name) or self.request.settings.get(name) or literal_text(own.get(name, ""))
+            chosen = self._setting(name, session)
             if chosen:
                 # Any other name is none of a format, which the engine says; it would not do in a header.
                 self.output_format = chosen if _IDENTIFIER.fullmatch(chosen) else self.output_format
@@ -311,9 +318,7 @@ class Execution:
         changes_session = self.statement.kind in (b"SET", b"USE")
         if session is None or self._takes_mark(session):
             settings[QUERY_ID_SETTING] = self.mark
-        own = session.settings if session is not None else {}
-        zone = self.statement.setting("session_timezone") or settings.get("session_timezone", "")
-        zone = zone or literal_text(own.get("session_timezone", ""))
+        zone = self._setting("session_timezone", session)
         if _ZONE.fullmatch(zone):
             self.timezone = zone
         try:

@@ -259,6 +259,24 @@ def test_a_query_cannot_be_throttled_until_nobody_can_end_it(server, table):
         assert server.ask("SELECT 1", **{name: 0}).text == "1\n"
 
 
+def test_a_client_may_ask_for_headers(server):
+    image = "{'content-type':'image/png','X-Mine':'it\\'s \\xE4\\xB8\\xAD'}"
+    quoted = "$$" + image + "$$"
+    server.ask(f"SET http_response_headers = {quoted}", session_id="headers")
+    for answer in (
+        server.ask("SELECT 1", http_response_headers=image),
+        server.ask(f"SELECT 1 SETTINGS http_response_headers = {quoted}"),
+        server.ask("SELECT 1", session_id="headers"),
+    ):
+        assert answer.text == "1\n" and answer.headers.get_all("Content-Type") == ["image/png"]
+        assert answer.headers["X-Mine"].encode("latin-1") == "it's 中".encode()
+    assert server.ask("SELECT nope", http_response_headers=image).headers["Content-Type"].startswith("text/plain")
+    for bad in ("{'X':'a\\r\\nSet-Cookie: b'}", "{'X Y':'a'}", "{'Content-Length':'7'}"):
+        assert server.ask("SELECT 1", http_response_headers=bad).code == 36
+    assert server.ask("SELECT 1", http_response_headers="nonsense").code == 27
+    assert server.ask("SELECT 1", http_response_headers="{'X':'").code
+
+
 def test_urls_may_be_long_up_to_a_limit(server):
     text = "x" * 900_000
     long = server.ask(method="GET", query=f"SELECT length('{text}')", max_query_size=2_000_000)
