@@ -124,6 +124,8 @@ class Handle:
                 data = piece.bytes()
                 if piece.rows_read() == 0 and not data:
                     break
+                # A block may be large and its reader slow: it is kept once, not twice.
+                del piece
                 if data:
                     yield data
             done = True

@@ -73,6 +73,8 @@ _UNJOINABLE_WORDS = (b"totals", b"extremes", b"output_format_json_array_of_rows"
 _REWRITING_WORDS = (b"delete", b"update", b"materialize")
 _PLENTY_BYTES = 64 << 30
 _RESERVED_BYTES = 2 << 20
+# No more than this is handed on at once, so that the rest of a large block waits here, and not once more in each buffer behind.
+_PIECE_BYTES = 1 << 20
 _ZONE = re.compile(r"[\w+/-]+", re.ASCII)
 # A session whose max_query_size is smaller cannot be told a query's id, which takes a SET of this length.
 _SET_BYTES = 1024
@@ -171,7 +173,8 @@ class Execution:
                     raise ServerError(394, "QUERY_WAS_CANCELLED", "Query was cancelled.")
                 for piece in self._run(handle, session):
                     self.progress.result_bytes += len(piece)
-                    yield piece
+                    for start in range(0, len(piece), _PIECE_BYTES):
+                        yield piece[start : start + _PIECE_BYTES]
 
     @contextlib.contextmanager
     def _handle(self) -> Iterator[tuple[Handle, Session | None]]:

@@ -498,6 +498,18 @@ def test_large_results_stream_and_do_not_fill_the_memory(server):
         assert received > 800_000_000 and resident() - before < 400 << 20
 
 
+def test_a_block_of_wide_rows_is_sent_in_pieces(server):
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE_SECONDS)
+    connection.request("POST", "/?max_block_size=10000", "SELECT repeat('x', 1000) FROM numbers(20000)")
+    response = connection.getresponse()
+    sizes = []
+    while size := int(response.fp.readline(), 16):
+        sizes.append(len(response.fp.read(size)))
+        response.fp.readline()
+    assert sum(sizes) == 20_020_000 and max(sizes) <= 1 << 20
+    connection.close()
+
+
 def test_rows_arrive_while_the_query_runs(server):
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE_SECONDS)
     connection.request(
