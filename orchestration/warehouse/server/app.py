@@ -46,9 +46,12 @@ Result = TypeVar("Result")
 
 logger = logging.getLogger("tierhouse.warehouse")
 
-WORKERS = 256
+WORKERS = 512
+WORKERS_ASIDE = 16
 # A result that is complete within this time is sent as one piece, with final numbers in its headers.
 GRACE_SECONDS = 0.05
+# When a query whose client has gone is ended for a second time; later ones follow at twice the distance each.
+CANCEL_AGAIN_SECONDS = 0.5
 _MEMORY_BYTES = 1 << 20
 _PROGRESS_SECONDS = 0.1
 _ROWS_ARE_SENT_BYTES = 64 << 10
@@ -84,6 +87,8 @@ class Application:
         self.running = 0
         self.last_used = time.monotonic()
         self._pool = ThreadPoolExecutor(WORKERS, "request")
+        # For what takes little time and ends queries: it must not wait for those.
+        self._aside = ThreadPoolExecutor(WORKERS_ASIDE, "aside")
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serve one HTTP request (or the lifespan protocol)."""
@@ -110,6 +115,7 @@ class Application:
                 if sweeper is not None:
                     sweeper.cancel()
                 self._pool.shutdown(wait=True, cancel_futures=True)
+                self._aside.shutdown(wait=True, cancel_futures=True)
                 self.sessions.expire(everything=True)
                 await send({"type": "lifespan.shutdown.complete"})
                 return
@@ -118,10 +124,13 @@ class Application:
         """Close sessions soon after their time is over, also when nobody asks for anything."""
         while True:
             await asyncio.sleep(1.0)
-            await self._in_thread(self.sessions.expire)
+            await self._soon_in_thread(self.sessions.expire)
 
     async def _in_thread(self, function: Callable[..., Result], *arguments) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)
+
+    async def _soon_in_thread(self, function: Callable[..., Result], *arguments) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._aside, function, *arguments)
 
     async def _route(self, scope: Message, receive: Receive, send: Send) -> None:
         path, method = scope["path"], scope["method"]
@@ -198,7 +207,7 @@ class Application:
             logger.exception("a request failed")
             await answer.fail(ServerError(1002, "UNKNOWN_EXCEPTION", f"The server failed: {type(error).__name__}"))
         finally:
-            await self._in_thread(remove_files, request)
+            await self._soon_in_thread(remove_files, request)
 
     def _authenticate(self, request: Request) -> tuple[str, Account]:
         """The account of a request. Raises ServerError 516 for a wrong or missing password, in equal time for each."""
@@ -214,16 +223,18 @@ class Application:
 
     async def _execute(self, execution: Execution, receive: Receive, answer: "_Answer") -> None:
         pieces = execution.chunks()
+        # KILL QUERY is wanted most when everything is busy.
+        run = self._soon_in_thread if execution.statement.kind == b"KILL" else self._in_thread
         beside = [asyncio.create_task(self._watch(receive, execution))]
         if execution.request.flag("send_progress_in_http_headers") or "session_id" in execution.request.parameters:
             beside.append(asyncio.create_task(answer.report_progress(execution)))
         step: asyncio.Task | None = None
         try:
-            step = asyncio.create_task(self._in_thread(_next, pieces))
+            step = asyncio.create_task(run(_next, pieces))
             with tempfile.SpooledTemporaryFile(_MEMORY_BYTES, dir=str(self.folder)) as kept:
                 held = 0
                 while (piece := await step) is not None:
-                    step = asyncio.create_task(self._in_thread(_next, pieces))
+                    step = asyncio.create_task(run(_next, pieces))
                     if not answer.started and held + len(piece) <= answer.held_bytes:
                         held += kept.write(piece)
                         continue
@@ -258,7 +269,12 @@ class Application:
         """End the query when its client goes away."""
         while (await receive())["type"] != "http.disconnect":
             pass
-        await self._in_thread(execution.cancel)
+        pause = CANCEL_AGAIN_SECONDS
+        while True:
+            # A query on its way into the engine is not found there yet. Whoever runs it ends this task.
+            await self._soon_in_thread(execution.cancel)
+            await asyncio.sleep(pause)
+            pause *= 2
 
 
 class _Answer:
@@ -349,14 +365,14 @@ class _Answer:
             await asyncio.sleep(max(seconds, _PROGRESS_SECONDS / 10))
             if not self._request.flag("send_progress_in_http_headers"):
                 return
-            numbers = await self._application._in_thread(execution.progress_so_far)
+            numbers = await self._application._soon_in_thread(execution.progress_so_far)
             # From here to the line nothing awaits: the answer cannot start in between.
             if numbers is not None and not self.started:
                 self._early_header("X-ClickHouse-Progress", json.dumps(numbers, separators=(",", ":")))
 
     async def send_piece(self, data: bytes) -> None:
         """Send a piece of the body."""
-        encoded = await self._application._in_thread(self._encode, data) if self._encoders else data
+        encoded = await self._application._soon_in_thread(self._encode, data) if self._encoders else data
         await self._send({"type": "http.response.body", "body": encoded, "more_body": True})
 
     async def send_kept(self, kept: IO[bytes]) -> None:

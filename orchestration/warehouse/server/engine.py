@@ -182,6 +182,8 @@ class Engine:
         _write_private(folder / "config.xml", _configuration(folder, memory_bytes))
         self._address = f"file:{data}?config-file={folder / 'config.xml'}"
         _chdb.set_signal_handlers_enabled(0)
+        self._doomed: list[str] = []
+        self._doomed_lock, self._killing = threading.Lock(), threading.Lock()
         # The engine lives as long as a handle is open, and a connection string is read by the first one only.
         self._keeper = self._connect()
         self._keeper.query(f"DROP DATABASE IF EXISTS {_OVERLAY}".encode())
@@ -201,16 +203,25 @@ class Engine:
         return handle
 
     def kill(self, query_mark: str) -> None:
-        """End the query that carries this mark (see QUERY_ID_SETTING), if it still runs. Does not wait for its end."""
-        handle = self._connect()
-        try:
-            where = f"Settings['{QUERY_ID_SETTING}'] = {{mark:String}}"
-            with contextlib.suppress(ServerError):
-                handle.query(
-                    f"KILL QUERY WHERE {where} ASYNC".encode(), parameters={"mark": escape_parameter(query_mark)}
-                )
-        finally:
-            handle.close()
+        """End the query that carries this mark (see QUERY_ID_SETTING), if it still runs. Does not wait for its end. Of many at
+        once, as when clients go away together, the first ends all the others' queries with its own."""
+        with self._doomed_lock:
+            self._doomed.append(query_mark)
+        with self._killing:
+            with self._doomed_lock:
+                marks, self._doomed = self._doomed, []
+            if not marks:
+                return
+            handle = self._connect()
+            try:
+                where = f"has({{marks:Array(String)}}, Settings['{QUERY_ID_SETTING}'])"
+                listed = f"[{', '.join(map(quote, marks))}]"
+                with contextlib.suppress(ServerError):
+                    handle.query(
+                        f"KILL QUERY WHERE {where} ASYNC".encode(), parameters={"marks": escape_parameter(listed)}
+                    )
+            finally:
+                handle.close()
 
     def progress(self, query_mark: str) -> dict[str, str] | None:
         """What the query that carries this mark has read and written up to now; None when it does not run."""

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import http.client
 import socket
+import threading
 import urllib.parse
 
 import pytest
@@ -11,7 +12,7 @@ import uvicorn
 from embedded_server import PATIENCE_SECONDS, ask_on, wait_until
 from uvicorn.server import ServerState
 
-from orchestration.warehouse.server import protocol
+from orchestration.warehouse.server import app, protocol
 
 H2C = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAAAAAMAAAAAAAQBAAAAAAUAAEAAAAYABgAA\r\n"
 TLS = b"Connection: Upgrade\r\nUpgrade: TLS/1.2\r\n"
@@ -137,3 +138,28 @@ def test_an_error_has_a_summary_like_any_answer(server):
         answer = ask_on(connection, sql, **parameters)
         assert answer.code and answer.summary["written_rows"] == 0
     connection.close()
+
+
+def test_a_query_is_ended_until_it_ends_also_while_all_workers_are_busy(tmp_path, monkeypatch):
+    monkeypatch.setattr(app, "WORKERS", 1)
+    monkeypatch.setattr(app, "CANCEL_AGAIN_SECONDS", 0.01)
+    application = app.Application(None, None, tmp_path, "")
+    ended, over = threading.Semaphore(0), threading.Event()
+
+    class Query:
+        def cancel(self) -> None:
+            ended.release()
+
+    async def receive() -> dict:
+        return {"type": "http.disconnect"}
+
+    async def run() -> None:
+        busy = asyncio.create_task(application._in_thread(over.wait))
+        watching = asyncio.create_task(application._watch(receive, Query()))
+        for _ in range(3):
+            assert await asyncio.to_thread(ended.acquire, timeout=PATIENCE_SECONDS)
+        watching.cancel()
+        over.set()
+        await busy
+
+    asyncio.run(run())
