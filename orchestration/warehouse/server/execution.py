@@ -381,6 +381,10 @@ class Execution:
             session.roles = statement.text[statement.tokens[1].end :].decode("utf-8", "surrogateescape")
         elif statement.kind == b"SET" and second not in (b"DEFAULT", b"TRANSACTION"):
             for name, value in statement.settings.items():
+                if name == "database":
+                    # The same as USE.
+                    session.database = literal_text(value or "") or session.database
+                    continue
                 session.settings.pop(name, None)
                 if value is not None:
                     session.settings[name] = value

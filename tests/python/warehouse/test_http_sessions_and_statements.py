@@ -199,6 +199,18 @@ def test_a_statement_may_ask_for_its_error_in_its_format(server):
     assert server.ask("SELECT 1 AS x SETTINGS default_format = 'JSONEachRow'").text == '{"x":1}\n'
 
 
+def test_a_session_may_set_its_database_like_a_setting(server):
+    session, shown = {"session_id": "set-database"}, "SELECT currentDatabase()"
+    for statement, database in (("SET database = 'system', max_threads = 2", "system"), ("USE default", "default")):
+        server.ask(statement, **session)
+        assert server.ask(shown, **session).text == f"{database}\n"
+        assert server.ask(shown, **session, database="information_schema").text == "information_schema\n"
+        assert server.ask(shown, **session).text == f"{database}\n"
+        assert server.ask(shown, **session, max_threads=1).text == f"{database}\n"
+    assert server.ask(f"{shown} SETTINGS database = 'system'", **session).text == "system\n"
+    assert server.ask(shown, **session).text == "default\n"
+
+
 def test_the_database_of_a_use_may_be_a_parameter_of_the_session(server):
     session = {"session_id": "database-parameter"}
     server.ask("SET param_name = 'system'", **session)
