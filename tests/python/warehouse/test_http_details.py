@@ -1,21 +1,26 @@
 """The less usual parts of the HTTP interface: native compression, progress headers, roles, query ids, buffering, limits."""
 
+import bz2
 import concurrent.futures
+import gzip
 import hashlib
 import http.client
 import json
+import lzma
 import socket
 import time
 import urllib.parse
 
+import brotli
 import lz4.block
+import lz4.frame
 import pytest
 import zstandard
 from clickhouse_cityhash.cityhash import CityHash128
 from embedded_server import PATIENCE_SECONDS, READER, READER_PASSWORD, ask_on, wait_until
 
 from orchestration.warehouse.server.blocks import BlockDecoder
-from orchestration.warehouse.server.compression import choose_encoding
+from orchestration.warehouse.server.compression import choose_encoding, decoder
 from orchestration.warehouse.server.errors import ServerError
 
 NONE, LZ4, ZSTD = 0x02, 0x82, 0x90
@@ -36,7 +41,7 @@ def block(data: bytes, method: int = LZ4, size: int | None = None) -> bytes:
 
 def unblock(data: bytes) -> bytes:
     decoder = BlockDecoder()
-    found = decoder.decode(data)
+    found = b"".join(decoder.decode(data))
     decoder.finish()
     return found
 
@@ -61,7 +66,7 @@ def test_blocks_that_the_engine_itself_wrote_are_read_with_their_checksums(serve
     assert unblock(written) == bytes(number % 7 for number in range(300_000))
     pieces = [written[start : start + 1000] for start in range(0, len(written), 1000)]
     decoder = BlockDecoder()
-    assert b"".join(map(decoder.decode, pieces)) == unblock(written)
+    assert b"".join(found for piece in pieces for found in decoder.decode(piece)) == unblock(written)
     server.ask("DROP TABLE engine_blocks SYNC")
 
 
@@ -118,6 +123,28 @@ def test_a_zstd_block_that_lies_about_its_size_does_not_fill_the_memory():
     bomb = block(b"\0" * (64 << 20), ZSTD, size=10)
     with pytest.raises(ServerError, match="Cannot decompress ZSTD"):
         unblock(bomb)
+
+
+@pytest.mark.parametrize(
+    ("name", "compress"),
+    [
+        ("br", lambda data: brotli.compress(data, quality=5)),
+        ("gzip", gzip.compress),
+        ("zstd", zstandard.compress),
+        ("lz4", lz4.frame.compress),
+        ("xz", lambda data: lzma.compress(data, preset=0)),
+        ("bz2", bz2.compress),
+    ],
+)
+def test_a_little_that_stands_for_much_is_decoded_in_pieces(name, compress):
+    size = 1 << 27
+    little, decoding = compress(bytes(size)), decoder(name)
+    sizes = [len(piece) for piece in decoding.decode(little)]
+    decoding.finish()
+    assert len(little) < 1_000_000 and sum(sizes) == size
+    assert max(sizes) <= (4 << 20 if name in ("br", "xz", "bz2") else 48 << 20)
+    if name != "br":
+        assert sum(len(piece) for _ in range(2) for piece in decoding.decode(little)) == 2 * size
 
 
 def test_progress_comes_as_headers_while_the_query_runs(server):
