@@ -7,6 +7,7 @@ import ipaddress
 import json
 import logging
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -35,6 +36,8 @@ STOP_SECONDS = 10
 # How much longer a stop may take before the process leaves what does not end.
 LEAVE_SECONDS = 5
 BACKLOG = 1024
+# Each thread of the engine holds three files open; with 1,024, as a system often allows at first, it fails at some 200 clients.
+OPEN_FILES = 1 << 16
 
 
 class FolderInUse(TierhouseError):
@@ -56,6 +59,7 @@ def serve(settings: Settings, until_idle: bool = False) -> None:
             f"refusing to listen on {settings.host} without a password: set TIERHOUSE_PASSWORD, or listen on 127.0.0.1"
         )
     idle_seconds = _number("TIERHOUSE_IDLE_MINUTES", 15.0) * 60 if until_idle else None
+    _allow_open_files()
     memory_bytes = int(_number("TIERHOUSE_MEMORY_LIMIT_GIB", _half_of_memory() / GIBIBYTE) * GIBIBYTE)
     with _folder_lock(settings, folder), _listening(settings) as listener:
         # The engine reads its zone when it is loaded, and takes long to load: a second server should say so before.
@@ -104,6 +108,7 @@ async def _listen(application, listener: socket.socket, settings: Settings, idle
         backlog=BACKLOG,
         lifespan="on",
         http=Protocol,
+        ws="none",
     )
     server = _Server(configuration, server_file(settings.home))
     host, port = listener.getsockname()[:2]
@@ -191,6 +196,14 @@ def _number(name: str, default: float) -> float:
     if not number > 0:
         raise TierhouseError(f"{name} is {text!r}; set it to a number above 0")
     return number
+
+
+def _allow_open_files() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _half_of_memory() -> int:

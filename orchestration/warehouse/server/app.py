@@ -15,7 +15,7 @@ from typing import IO, Any, TypeVar
 from orchestration.warehouse.server.accounts import Account, Accounts
 from orchestration.warehouse.server.blocks import BlockEncoder
 from orchestration.warehouse.server.compression import Encoder, choose_encoding, encoder
-from orchestration.warehouse.server.engine import Engine
+from orchestration.warehouse.server.engine import Engine, Progress
 from orchestration.warehouse.server.errors import (
     ServerError,
     exception_in_format,
@@ -24,7 +24,7 @@ from orchestration.warehouse.server.errors import (
     is_json_per_line,
     tagged_block,
 )
-from orchestration.warehouse.server.execution import Execution
+from orchestration.warehouse.server.execution import Execution, summary_of
 from orchestration.warehouse.server.protocol import EARLY_HEADERS
 from orchestration.warehouse.server.queries import RunningQueries
 from orchestration.warehouse.server.request import (
@@ -36,6 +36,7 @@ from orchestration.warehouse.server.request import (
     read_parameters,
     remove_files,
 )
+from orchestration.warehouse.server.response_headers import override
 from orchestration.warehouse.server.sessions import Sessions
 
 Message = dict[str, Any]
@@ -45,9 +46,12 @@ Result = TypeVar("Result")
 
 logger = logging.getLogger("tierhouse.warehouse")
 
-WORKERS = 256
+WORKERS = 512
+WORKERS_ASIDE = 16
 # A result that is complete within this time is sent as one piece, with final numbers in its headers.
 GRACE_SECONDS = 0.05
+# When a query whose client has gone is ended for a second time; later ones follow at twice the distance each.
+CANCEL_AGAIN_SECONDS = 0.5
 _MEMORY_BYTES = 1 << 20
 _PROGRESS_SECONDS = 0.1
 _ROWS_ARE_SENT_BYTES = 64 << 10
@@ -83,6 +87,8 @@ class Application:
         self.running = 0
         self.last_used = time.monotonic()
         self._pool = ThreadPoolExecutor(WORKERS, "request")
+        # For what takes little time and ends queries: it must not wait for those.
+        self._aside = ThreadPoolExecutor(WORKERS_ASIDE, "aside")
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serve one HTTP request (or the lifespan protocol)."""
@@ -109,6 +115,7 @@ class Application:
                 if sweeper is not None:
                     sweeper.cancel()
                 self._pool.shutdown(wait=True, cancel_futures=True)
+                self._aside.shutdown(wait=True, cancel_futures=True)
                 self.sessions.expire(everything=True)
                 await send({"type": "lifespan.shutdown.complete"})
                 return
@@ -117,10 +124,13 @@ class Application:
         """Close sessions soon after their time is over, also when nobody asks for anything."""
         while True:
             await asyncio.sleep(1.0)
-            await self._in_thread(self.sessions.expire)
+            await self._soon_in_thread(self.sessions.expire)
 
     async def _in_thread(self, function: Callable[..., Result], *arguments) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)
+
+    async def _soon_in_thread(self, function: Callable[..., Result], *arguments) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._aside, function, *arguments)
 
     async def _route(self, scope: Message, receive: Receive, send: Send) -> None:
         path, method = scope["path"], scope["method"]
@@ -197,7 +207,7 @@ class Application:
             logger.exception("a request failed")
             await answer.fail(ServerError(1002, "UNKNOWN_EXCEPTION", f"The server failed: {type(error).__name__}"))
         finally:
-            await self._in_thread(remove_files, request)
+            await self._soon_in_thread(remove_files, request)
 
     def _authenticate(self, request: Request) -> tuple[str, Account]:
         """The account of a request. Raises ServerError 516 for a wrong or missing password, in equal time for each."""
@@ -213,16 +223,18 @@ class Application:
 
     async def _execute(self, execution: Execution, receive: Receive, answer: "_Answer") -> None:
         pieces = execution.chunks()
+        # KILL QUERY is wanted most when everything is busy.
+        run = self._soon_in_thread if execution.statement.kind == b"KILL" else self._in_thread
         beside = [asyncio.create_task(self._watch(receive, execution))]
         if execution.request.flag("send_progress_in_http_headers") or "session_id" in execution.request.parameters:
             beside.append(asyncio.create_task(answer.report_progress(execution)))
         step: asyncio.Task | None = None
         try:
-            step = asyncio.create_task(self._in_thread(_next, pieces))
+            step = asyncio.create_task(run(_next, pieces))
             with tempfile.SpooledTemporaryFile(_MEMORY_BYTES, dir=str(self.folder)) as kept:
                 held = 0
                 while (piece := await step) is not None:
-                    step = asyncio.create_task(self._in_thread(_next, pieces))
+                    step = asyncio.create_task(run(_next, pieces))
                     if not answer.started and held + len(piece) <= answer.held_bytes:
                         held += kept.write(piece)
                         continue
@@ -257,7 +269,12 @@ class Application:
         """End the query when its client goes away."""
         while (await receive())["type"] != "http.disconnect":
             pass
-        await self._in_thread(execution.cancel)
+        pause = CANCEL_AGAIN_SECONDS
+        while True:
+            # A query on its way into the engine is not found there yet. Whoever runs it ends this task.
+            await self._soon_in_thread(execution.cancel)
+            await asyncio.sleep(pause)
+            pause *= 2
 
 
 class _Answer:
@@ -289,12 +306,12 @@ class _Answer:
             "X-ClickHouse-Query-Id": self._request.query_id,
             "X-ClickHouse-Timezone": execution.timezone,
             "X-ClickHouse-Exception-Tag": self._tag,
-            "X-ClickHouse-Summary": json.dumps(execution.summary(), separators=(",", ":")),
+            "X-ClickHouse-Summary": _summary(execution),
         }
         self._format = execution.format
         if execution.format is not None:
             headers["X-ClickHouse-Format"] = execution.format
-        await self._start(200, headers, complete, length)
+        await self._start(200, override(headers, execution.headers), complete, length)
 
     async def _start(
         self, status: int, headers: dict[str, str], complete: bytes | None, length: int | None = None
@@ -348,14 +365,14 @@ class _Answer:
             await asyncio.sleep(max(seconds, _PROGRESS_SECONDS / 10))
             if not self._request.flag("send_progress_in_http_headers"):
                 return
-            numbers = await self._application._in_thread(execution.progress_so_far)
+            numbers = await self._application._soon_in_thread(execution.progress_so_far)
             # From here to the line nothing awaits: the answer cannot start in between.
             if numbers is not None and not self.started:
                 self._early_header("X-ClickHouse-Progress", json.dumps(numbers, separators=(",", ":")))
 
     async def send_piece(self, data: bytes) -> None:
         """Send a piece of the body."""
-        encoded = await self._application._in_thread(self._encode, data) if self._encoders else data
+        encoded = await self._application._soon_in_thread(self._encode, data) if self._encoders else data
         await self._send({"type": "http.response.body", "body": encoded, "more_body": True})
 
     async def send_kept(self, kept: IO[bytes]) -> None:
@@ -370,6 +387,9 @@ class _Answer:
 
     async def fail(self, error: ServerError) -> None:
         """Tell the client: with a status while nothing is sent, with the tagged block behind rows already sent."""
+        if error.code == 497 and self.execution and error.message.startswith("default: "):
+            # The engine knows one user only.
+            error.message = self.execution.user + error.message.removeprefix("default")
         line = error.text(self._application.engine.version)
         text = line.encode("utf-8", "surrogateescape")
         execution = self.execution
@@ -388,6 +408,7 @@ class _Answer:
             "X-ClickHouse-Query-Id": self._request.query_id,
             "X-ClickHouse-Timezone": execution.timezone if execution else self._application.engine.timezone,
             "X-ClickHouse-Exception-Tag": self._tag,
+            "X-ClickHouse-Summary": _summary(execution),
         }
         if formatted:
             headers["X-ClickHouse-Format"] = name
@@ -397,6 +418,12 @@ class _Answer:
             if "x-clickhouse-user" not in self._request.headers:
                 headers["WWW-Authenticate"] = 'Basic realm="ClickHouse server HTTP API"'
         await self._start(error.status, headers, formatted or text)
+
+
+def _summary(execution: Execution | None) -> str:
+    """X-ClickHouse-Summary; of zeros where nothing ran."""
+    numbers = execution.summary() if execution else summary_of(Progress(), 0.0)
+    return json.dumps(numbers, separators=(",", ":"))
 
 
 def _next(pieces: Iterator[bytes]) -> bytes | None:

@@ -1,6 +1,7 @@
 """ClickHouse's own compressed blocks, as `compress=1` sends and `decompress=1` takes them: checksum, method, sizes, data."""
 
 import struct
+from collections.abc import Iterator
 
 import lz4.block
 import zstandard
@@ -38,10 +39,9 @@ class BlockDecoder:
         self._verifies = verifies
         self._waiting = bytearray()
 
-    def decode(self, data: bytes) -> bytes:
-        """The data of the blocks that this piece completes."""
+    def decode(self, data: bytes) -> Iterator[bytes]:
+        """The data of each block that this piece completes."""
         self._waiting += data
-        pieces = []
         start = 0
         while len(self._waiting) - start >= _CHECKSUM.size + _HEAD.size:
             method, compressed, size = _HEAD.unpack_from(self._waiting, start + _CHECKSUM.size)
@@ -49,10 +49,9 @@ class BlockDecoder:
             end = start + _CHECKSUM.size + compressed
             if len(self._waiting) < end:
                 break
-            pieces.append(self._data(bytes(self._waiting[start:end]), method, size))
+            yield self._data(bytes(self._waiting[start:end]), method, size)
             start = end
         del self._waiting[:start]
-        return b"".join(pieces)
 
     def finish(self) -> None:
         """Raise when the last block is not complete."""

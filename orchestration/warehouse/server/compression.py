@@ -3,7 +3,7 @@
 import bz2
 import lzma
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import brotli
@@ -14,6 +14,11 @@ from orchestration.warehouse.server.errors import ServerError
 
 # The order in which ClickHouse picks among what a client accepts.
 _PREFERENCE = ("br", "lz4", "gzip", "deflate", "xz", "zstd", "bz2")
+
+
+# How much is decoded at once, which most methods blow up to some megabytes at worst, and how much is handed on.
+_SLICE_BYTES = 1 << 10
+_PIECE_BYTES = 1 << 20
 
 
 class Encoder(Protocol):
@@ -29,8 +34,9 @@ class Encoder(Protocol):
 class Decoder(Protocol):
     """Turns pieces of a compressed body into its bytes."""
 
-    def decode(self, data: bytes) -> bytes:
-        """The bytes that this piece completes. Raises for broken input."""
+    def decode(self, data: bytes) -> Iterator[bytes]:
+        """The bytes that this piece completes, in pieces of some size: a little may stand for very much. Raises for broken
+        input."""
 
     def finish(self) -> None:
         """Raise when the stream ended too early."""
@@ -134,13 +140,25 @@ class _MembersDecoder:
         self._make, self._code, self._name = make, code, name
         self._stream: Any = None
 
-    def decode(self, data: bytes) -> bytes:
-        pieces = []
+    def decode(self, data: bytes) -> Iterator[bytes]:
+        waiting = bytearray()
+        for start in range(0, len(data), _SLICE_BYTES):
+            for piece in self._decode_slice(data[start : start + _SLICE_BYTES]):
+                waiting += piece
+                if len(waiting) >= _PIECE_BYTES:
+                    yield bytes(waiting)
+                    waiting.clear()
+        if waiting:
+            yield bytes(waiting)
+
+    def _decode_slice(self, data: bytes) -> Iterator[bytes]:
         try:
             while data:
                 if self._stream is None:
                     self._stream = self._make()
-                pieces.append(self._stream.decompress(data))
+                yield self._stream.decompress(data)
+                while getattr(self._stream, "has_more", False):
+                    yield self._stream.decompress(b"")
                 data = self._stream.unused_data if self._stream.eof else b""
                 if self._stream.eof:
                     self._stream = None
@@ -154,7 +172,6 @@ class _MembersDecoder:
             lzma.LZMAError,
         ) as error:
             raise self._broken(str(error)) from None
-        return b"".join(pieces)
 
     def finish(self) -> None:
         if self._stream is not None:
@@ -164,18 +181,48 @@ class _MembersDecoder:
         return ServerError(self._code, self._name, f"Cannot decompress the request's body: {reason}.")
 
 
+class _LimitedStream:
+    """xz or bz2, which can be told how much to give at once."""
+
+    def __init__(self, stream: lzma.LZMADecompressor | bz2.BZ2Decompressor):
+        self._stream = stream
+
+    @property
+    def eof(self) -> bool:
+        return self._stream.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._stream.unused_data
+
+    @property
+    def has_more(self) -> bool:
+        return not self._stream.eof and not self._stream.needs_input
+
+    def decompress(self, data: bytes) -> bytes:
+        return self._stream.decompress(data, _PIECE_BYTES)
+
+
 class _BrotliStream:
     unused_data = b""
 
     def __init__(self) -> None:
         self._stream = brotli.Decompressor()
+        self._gave = False
 
     @property
     def eof(self) -> bool:
         return self._stream.is_finished()
 
+    @property
+    def has_more(self) -> bool:
+        # It says that it takes more also while it still has something to give.
+        return self._gave and not self.eof
+
     def decompress(self, data: bytes) -> bytes:
-        return self._stream.process(data)
+        found = self._stream.process(data, output_buffer_limit=_PIECE_BYTES)
+        self._gave = bool(found)
+        return found
 
 
 _ENCODERS: dict[str, Callable[[int], Encoder]] = {
@@ -194,6 +241,6 @@ _DECODERS: dict[str, Callable[[], Decoder]] = {
     "x-gzip": lambda: _MembersDecoder(lambda: zlib.decompressobj(31), 354, "ZLIB_INFLATE_FAILED"),
     "deflate": lambda: _MembersDecoder(lambda: zlib.decompressobj(15), 354, "ZLIB_INFLATE_FAILED"),
     "zstd": lambda: _MembersDecoder(lambda: zstandard.ZstdDecompressor().decompressobj(), 561, "ZSTD_DECODER_FAILED"),
-    "xz": lambda: _MembersDecoder(lzma.LZMADecompressor, 543, "LZMA_STREAM_DECODER_FAILED"),
-    "bz2": lambda: _MembersDecoder(bz2.BZ2Decompressor, 614, "BZIP2_STREAM_DECODER_FAILED"),
+    "xz": lambda: _MembersDecoder(lambda: _LimitedStream(lzma.LZMADecompressor()), 543, "LZMA_STREAM_DECODER_FAILED"),
+    "bz2": lambda: _MembersDecoder(lambda: _LimitedStream(bz2.BZ2Decompressor()), 614, "BZIP2_STREAM_DECODER_FAILED"),
 }

@@ -15,7 +15,7 @@ from chdb import _chdb as _untyped
 
 from orchestration.warehouse.server.accounts import OWNER, READER
 from orchestration.warehouse.server.errors import ServerError, from_engine
-from orchestration.warehouse.server.guard import NEVER_ZERO
+from orchestration.warehouse.server.guard import NEVER_ZERO, NOT_FOR_CLIENTS
 
 _chdb: Any = _untyped
 # A setting nothing here uses; it carries the client's query_id into the engine's process list and query log, because
@@ -30,9 +30,13 @@ _QUERY_LOG_TABLE = "engine_query_log"
 _OWNERS_TABLES = (_QUERY_LOG_TABLE, "session_log", "processes")
 ID_IN_SETTINGS = f"substringIndex(Settings['{QUERY_ID_SETTING}'], char(10), 1)"
 # A statement without the clauses that this layer puts into it for its data and rows, which would show a path of the server.
+_FROM_BODY = r" FROM INFILE \'[^\']*/bodies/[^\']*\' "
 QUERY_AS_ASKED = (
-    r"replaceRegexpOne(query, ' FROM INFILE \'[^\']*/bodies/[^\']*\' |\nINTO OUTFILE \'/dev/fd/[0-9]+\' APPEND ', '')"
+    f"replaceRegexpOne(replaceRegexpOne(query, '{_FROM_BODY}FORMAT Values$', 'VALUES'),"
+    rf" '{_FROM_BODY}|\nINTO OUTFILE \'/dev/fd/[0-9]+\' APPEND ', '')"
 )
+# Begins a statement that this layer runs beside those of clients, of which the log holds nothing.
+UNLOGGED = f"/* `{QUERY_ID_SETTING}` */ ".encode()
 # The log as clients expect it: with their own ids, and without the setting that carried them and the statements that set it.
 _QUERY_LOG_VIEW = f"""CREATE OR REPLACE VIEW system.query_log SQL SECURITY INVOKER AS SELECT * REPLACE (
     if({ID_IN_SETTINGS} = '', query_id, {ID_IN_SETTINGS}) AS query_id,
@@ -120,6 +124,8 @@ class Handle:
                 data = piece.bytes()
                 if piece.rows_read() == 0 and not data:
                     break
+                # A block may be large and its reader slow: it is kept once, not twice.
+                del piece
                 if data:
                     yield data
             done = True
@@ -176,6 +182,8 @@ class Engine:
         _write_private(folder / "config.xml", _configuration(folder, memory_bytes))
         self._address = f"file:{data}?config-file={folder / 'config.xml'}"
         _chdb.set_signal_handlers_enabled(0)
+        self._doomed: list[str] = []
+        self._doomed_lock, self._killing = threading.Lock(), threading.Lock()
         # The engine lives as long as a handle is open, and a connection string is read by the first one only.
         self._keeper = self._connect()
         self._keeper.query(f"DROP DATABASE IF EXISTS {_OVERLAY}".encode())
@@ -195,16 +203,25 @@ class Engine:
         return handle
 
     def kill(self, query_mark: str) -> None:
-        """End the query that carries this mark (see QUERY_ID_SETTING), if it still runs. Does not wait for its end."""
-        handle = self._connect()
-        try:
-            where = f"Settings['{QUERY_ID_SETTING}'] = {{mark:String}}"
-            with contextlib.suppress(ServerError):
-                handle.query(
-                    f"KILL QUERY WHERE {where} ASYNC".encode(), parameters={"mark": escape_parameter(query_mark)}
-                )
-        finally:
-            handle.close()
+        """End the query that carries this mark (see QUERY_ID_SETTING), if it still runs. Does not wait for its end. Of many at
+        once, as when clients go away together, the first ends all the others' queries with its own."""
+        with self._doomed_lock:
+            self._doomed.append(query_mark)
+        with self._killing:
+            with self._doomed_lock:
+                marks, self._doomed = self._doomed, []
+            if not marks:
+                return
+            handle = self._connect()
+            try:
+                where = f"has({{marks:Array(String)}}, Settings['{QUERY_ID_SETTING}'])"
+                listed = f"[{', '.join(map(quote, marks))}]"
+                with contextlib.suppress(ServerError):
+                    handle.query(
+                        f"KILL QUERY WHERE {where} ASYNC".encode(), parameters={"marks": escape_parameter(listed)}
+                    )
+            finally:
+                handle.close()
 
     def progress(self, query_mark: str) -> dict[str, str] | None:
         """What the query that carries this mark has read and written up to now; None when it does not run."""
@@ -322,6 +339,7 @@ def _users(readable_databases: tuple[str, ...]) -> str:
         f"<query>GRANT SELECT ON {escape(quote_identifier(name))}.*</query>" for name in readable_databases
     )
     constraints = "".join(f"<{name.decode()}><min>1</min></{name.decode()}>" for name in NEVER_ZERO)
+    constraints += "".join(f"<{name.decode()}><readonly/></{name.decode()}>" for name in sorted(NOT_FOR_CLIENTS))
     policies = "".join(
         f"<{name}><filter>has(currentRoles(), '{_OWNER_ROLE}')</filter></{name}>" for name in _OWNERS_TABLES
     )

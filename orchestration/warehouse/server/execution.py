@@ -17,6 +17,7 @@ from orchestration.warehouse.server.engine import (
     QUERY_AS_ASKED,
     QUERY_ID_SETTING,
     READER_ROLE,
+    UNLOGGED,
     Engine,
     Handle,
     Progress,
@@ -34,6 +35,7 @@ from orchestration.warehouse.server.native import (
 )
 from orchestration.warehouse.server.queries import RunningQueries
 from orchestration.warehouse.server.request import RESERVED, ExternalTable, Request
+from orchestration.warehouse.server.response_headers import asked_headers
 from orchestration.warehouse.server.sessions import Borrowed, Session, Sessions, read_timeout
 from orchestration.warehouse.server.statement import (
     DEFAULT_LIMIT_BYTES,
@@ -71,6 +73,8 @@ _UNJOINABLE_WORDS = (b"totals", b"extremes", b"output_format_json_array_of_rows"
 _REWRITING_WORDS = (b"delete", b"update", b"materialize")
 _PLENTY_BYTES = 64 << 30
 _RESERVED_BYTES = 2 << 20
+# No more than this is handed on at once, so that the rest of a large block waits here, and not once more in each buffer behind.
+_PIECE_BYTES = 1 << 20
 _ZONE = re.compile(r"[\w+/-]+", re.ASCII)
 # A session whose max_query_size is smaller cannot be told a query's id, which takes a SET of this length.
 _SET_BYTES = 1024
@@ -106,6 +110,7 @@ class Execution:
     output_format: str = ""
     timezone: str = ""
     mark: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
@@ -132,19 +137,8 @@ class Execution:
         return self.engine.progress(self.mark)
 
     def summary(self) -> dict[str, str]:
-        """X-ClickHouse-Summary as far as it is known; numbers are strings there."""
-        progress = self.progress
-        numbers = {
-            "read_rows": progress.read_rows,
-            "read_bytes": progress.read_bytes,
-            "written_rows": progress.written_rows,
-            "written_bytes": progress.written_bytes,
-            "total_rows_to_read": progress.read_rows,
-            "result_rows": progress.result_rows or progress.written_rows,
-            "result_bytes": progress.result_bytes or progress.written_bytes,
-            "elapsed_ns": int((time.monotonic() - self.started) * 1e9),
-        }
-        return {name: str(number) for name, number in numbers.items()}
+        """X-ClickHouse-Summary as far as it is known."""
+        return summary_of(self.progress, time.monotonic() - self.started)
 
     def chunks(self) -> Iterator[bytes]:
         """Run the request; gives the body of the answer in pieces, none for a statement without result set."""
@@ -162,6 +156,7 @@ class Execution:
                 own = session.settings.items()
                 self.request.session_values = {name: literal_text(value) for name, value in own if name in RESERVED}
             self._choose_format(session)
+            self.headers = asked_headers(self._setting("http_response_headers", session))
             self._check_class(handle)
             self._check_readonly_session(settings, session)
             about_account = read_account_statement(self.statement)
@@ -178,7 +173,8 @@ class Execution:
                     raise ServerError(394, "QUERY_WAS_CANCELLED", "Query was cancelled.")
                 for piece in self._run(handle, session):
                     self.progress.result_bytes += len(piece)
-                    yield piece
+                    for start in range(0, len(piece), _PIECE_BYTES):
+                        yield piece[start : start + _PIECE_BYTES]
 
     @contextlib.contextmanager
     def _handle(self) -> Iterator[tuple[Handle, Session | None]]:
@@ -204,13 +200,17 @@ class Execution:
             if self.request.flag("close_session"):
                 self.sessions.close(self.user, session_id)
 
+    def _setting(self, name: str, session: Session | None) -> str:
+        """The value that counts for a setting of the engine: of the statement, else of the request, else of its session."""
+        own = session.settings.get(name, "") if session is not None else ""
+        return self.statement.setting(name) or self.request.settings.get(name, "") or literal_text(own)
+
     def _choose_format(self, session: Session | None) -> None:
         """The format of the rows: by the engine's settings for it, which win over the statement's FORMAT, else by that, else
         the request's default."""
-        own = session.settings if session is not None else {}
         self.output_format = self.request.format
         for name in ("output_format", "format"):
-            chosen = self.statement.setting(name) or self.request.settings.get(name) or literal_text(own.get(name, ""))
+            chosen = self._setting(name, session)
             if chosen:
                 # Any other name is none of a format, which the engine says; it would not do in a header.
                 self.output_format = chosen if _IDENTIFIER.fullmatch(chosen) else self.output_format
@@ -321,9 +321,7 @@ class Execution:
         changes_session = self.statement.kind in (b"SET", b"USE")
         if session is None or self._takes_mark(session):
             settings[QUERY_ID_SETTING] = self.mark
-        own = session.settings if session is not None else {}
-        zone = self.statement.setting("session_timezone") or settings.get("session_timezone", "")
-        zone = zone or literal_text(own.get("session_timezone", ""))
+        zone = self._setting("session_timezone", session)
         if _ZONE.fullmatch(zone):
             self.timezone = zone
         try:
@@ -383,6 +381,10 @@ class Execution:
             session.roles = statement.text[statement.tokens[1].end :].decode("utf-8", "surrogateescape")
         elif statement.kind == b"SET" and second not in (b"DEFAULT", b"TRANSACTION"):
             for name, value in statement.settings.items():
+                if name == "database":
+                    # The same as USE.
+                    session.database = literal_text(value or "") or session.database
+                    continue
                 session.settings.pop(name, None)
                 if value is not None:
                     session.settings[name] = value
@@ -426,7 +428,7 @@ class Execution:
         finally:
             for name in made:
                 with contextlib.suppress(ServerError):
-                    handle.query(f"DROP TEMPORARY TABLE IF EXISTS {quote_identifier(name)}".encode())
+                    handle.query(UNLOGGED + f"DROP TEMPORARY TABLE IF EXISTS {quote_identifier(name)}".encode())
 
     def _run(self, handle: Handle, session: Session | None) -> Iterator[bytes]:
         statement, parameters = self.statement, self.request.query_parameters
@@ -602,7 +604,22 @@ class Execution:
             result = handle.query(text, "TSV", self.request.query_parameters, hidden)
             self.progress.add(result, is_insert=True)
         finally:
-            handle.query(f"DROP TEMPORARY TABLE {name}".encode())
+            handle.query(UNLOGGED + f"DROP TEMPORARY TABLE {name}".encode())
+
+
+def summary_of(progress: Progress, seconds: float) -> dict[str, str]:
+    """X-ClickHouse-Summary of what was done in some seconds; numbers are strings there."""
+    numbers = {
+        "read_rows": progress.read_rows,
+        "read_bytes": progress.read_bytes,
+        "written_rows": progress.written_rows,
+        "written_bytes": progress.written_bytes,
+        "total_rows_to_read": progress.read_rows,
+        "result_rows": progress.result_rows or progress.written_rows,
+        "result_bytes": progress.result_bytes or progress.written_bytes,
+        "elapsed_ns": int(seconds * 1e9),
+    }
+    return {name: str(number) for name, number in numbers.items()}
 
 
 def _set_where_possible(handle: Handle, clauses: list[str]) -> None:
@@ -627,10 +644,10 @@ def _create_external(handle: Handle, table: ExternalTable, engine: str = "") -> 
     refuse_files_of_the_server(read_statement(create))
     if handle.classify(create)[1] > 1:
         raise ServerError(62, "SYNTAX_ERROR", "Syntax error (Multi-statements are not allowed).")
-    handle.query(create)
+    handle.query(UNLOGGED + create)
     if table.path.stat().st_size:
         sql = f"INSERT INTO {table.name} FROM INFILE {quote(str(table.path))} FORMAT {table.format}"
-        handle.query(sql.encode(), hidden=(str(table.path), str(table.path.parent)))
+        handle.query(UNLOGGED + sql.encode(), hidden=(str(table.path), str(table.path.parent)))
 
 
 def _from_file(statement: Statement, path: str) -> bytes:
@@ -645,7 +662,9 @@ def _from_file(statement: Statement, path: str) -> bytes:
             break
     tail = statement.text[place.start : token.start]
     clause = f" FROM INFILE {quote(path)} ".encode()
-    return statement.text[: place.start] + clause + tail + f" FORMAT {statement.format_name}".encode()
+    # The line end, which only FORMAT has, tells it from VALUES in the query log.
+    end = b"" if token.upper == b"VALUES" else b"\n"
+    return statement.text[: place.start] + clause + tail + f"FORMAT {statement.format_name}".encode() + end
 
 
 def _into_pipe(statement: Statement, output_format: str) -> bytes:

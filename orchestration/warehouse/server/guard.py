@@ -28,6 +28,9 @@ _SETTINGS = frozenset(
 # With 0 the loop that waits for rows never ends in the engine in process, deaf even to KILL. A plain 0, which a server takes as
 # "no interval", becomes 1 before the engine sees it; what is written in another way the engine refuses by a constraint.
 NEVER_ZERO = frozenset([b"interactive_delay"])
+# Throttles, which a query obeys deaf to KILL, holding what others read as well, and the stop of the server: a byte a second ends
+# in no lifetime. The engine keeps them as they are, by a constraint.
+NOT_FOR_CLIENTS = frozenset([b"max_local_read_bandwidth", b"max_local_write_bandwidth"])
 _SETTING_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
 
 

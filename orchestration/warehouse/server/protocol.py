@@ -1,10 +1,11 @@
 """HTTP on the wire, where uvicorn's own protocol is too narrow or too wide: long URLs, limits of header lines, header lines
-before the others, and clients that send no more but wait for their answer."""
+before the others, clients that send no more but wait for their answer, and those that never come to an end."""
 
 import asyncio
 import select
 from collections.abc import Callable
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 # What the setting http_max_uri_size is in ClickHouse.
@@ -18,8 +19,12 @@ FIELD_VALUE_LIMIT_BYTES = 128 << 10
 HEAD_LIMIT_BYTES = 10 << 20
 # More than any line may have, and than arrives at once: so much without an end of a line has none.
 _LINE_LIMIT_BYTES = 1 << 20
+# Header lines, and words of Connection, by which a client offers to speak another protocol.
+_UPGRADE_WORDS = (b"upgrade", b"http2-settings")
 # How long a client that sends no more may be waiting before it must be shown to be there.
 GONE_SECONDS = 0.5
+# How long the header lines of a request may take, and a silence in its body: http_receive_timeout of a server.
+RECEIVE_SECONDS = 30.0
 
 
 class Protocol(HttpToolsProtocol):
@@ -29,19 +34,67 @@ class Protocol(HttpToolsProtocol):
     _head_bytes = 0
     _line_bytes = 0
     _sends_no_more = False
+    # Since when the client owes the rest of a request, None while it owes nothing.
+    _waits_since: float | None = None
+    _in_body = False
+    _alarm: asyncio.TimerHandle | None = None
+    _looks_behind = False
+    _answered: RequestResponseCycle | None = None
     sends = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin a connection; whoever opens one has something to say."""
+        super().connection_made(transport)
+        self._wait_for_client()
 
     def data_received(self, data: bytes) -> None:
         """Take what has arrived."""
         self._line_bytes += len(data)
-        super().data_received(data)
+        if self._in_body:
+            self._waits_since = self.loop.time()
+        self._unset_keepalive_if_required()
+        while data:
+            try:
+                self.parser.feed_data(data)
+                break
+            except httptools.HttpParserUpgrade as stop:
+                if not self._is_put_off:
+                    # CONNECT has its answer; what follows is no HTTP.
+                    self.cycle.keep_alive = False
+                    break
+                data = self._without_upgrade() + data[stop.args[0] :]
+            except httptools.HttpParserError:
+                self.send_400_response("Invalid HTTP request received.")
+                break
         if self._line_bytes > _LINE_LIMIT_BYTES and not self.transport.is_closing():
             self.send_400_response("Invalid HTTP request received.")
+
+    def _without_upgrade(self) -> bytes:
+        """The head of a request again, for a new parser: one of HTTP/1.1, also where its client would rather speak another protocol
+        (as Java's clients say by themselves). The old parser takes what follows, the body, for that protocol."""
+        method, version = self.parser.get_method(), self.parser.get_http_version().encode()
+        lines = [method + b" " + self.url + b" HTTP/" + version]
+        for name, value in self.headers:
+            if name == b"connection":
+                words = [word.strip() for word in value.split(b",")]
+                value = b", ".join(word for word in words if word.lower() not in _UPGRADE_WORDS)
+            if name not in _UPGRADE_WORDS:
+                lines.append(name + b": " + value)
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        return b"\r\n".join([*lines, b"", b""])
+
+    @property
+    def _is_put_off(self) -> bool:
+        """Whether the head that is complete is to be read once more."""
+        return self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
 
     def on_message_begin(self) -> None:
         """Begin a request."""
         super().on_message_begin()
         self._head_bytes = self._line_bytes = 0
+        if self._waits_since is None:
+            self._wait_for_client()
 
     def on_url(self, url: bytes) -> None:
         """Collect the URL."""
@@ -64,6 +117,58 @@ class Protocol(HttpToolsProtocol):
         """Collect a piece of the body."""
         super().on_body(body)
         self._line_bytes = 0
+
+    def on_message_complete(self) -> None:
+        """End a request."""
+        if self._is_put_off:
+            return
+        super().on_message_complete()
+        self._waits_since, self._in_body = None, False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection, and tell so whoever answers a request: with pipelined ones it is not the latest."""
+        super().connection_lost(exc)
+        if self._answered is not None and not self._answered.response_complete:
+            self._answered.disconnected = True
+            self._answered.message_event.set()
+        if self._alarm is not None:
+            self._alarm.cancel()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app) -> None:
+        self._answered = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _wait_for_client(self) -> None:
+        self._waits_since = self.loop.time()
+        if self._alarm is None:
+            self._alarm = self.loop.call_later(RECEIVE_SECONDS, self._end_if_late)
+
+    def _end_if_late(self) -> None:
+        """Close the connection of a client that is too long about a request. While reading is put off, or an earlier
+        request is answered, the client waits and not the server."""
+        self._alarm = None
+        if self._waits_since is None or self.transport.is_closing():
+            return
+        is_answered = self.cycle is not None and not self.cycle.response_complete
+        if self.flow.read_paused or (is_answered and not self._in_body):
+            self._waits_since = self.loop.time()
+        left = self._waits_since + RECEIVE_SECONDS - self.loop.time()
+        if left > 0:
+            self._alarm = self.loop.call_later(left, self._end_if_late)
+            return
+        if is_answered and not self.cycle.response_started:
+            self.transport.write(STATUS_LINE[408] + b"connection: close\r\ncontent-length: 0\r\n\r\n")
+        self.transport.close()
+
+    def _look_behind(self, sends: int) -> None:
+        """While requests wait for one that runs nothing is read, so that no end is noticed: ask the system for it."""
+        self._looks_behind = not self.transport.is_closing() and bool(self.pipeline)
+        if not self._looks_behind:
+            return
+        if _is_refused(self.transport) or (sends == self.sends and _is_ended(self.transport)):
+            self.transport.abort()
+        else:
+            self.loop.call_later(GONE_SECONDS, self._look_behind, self.sends)
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Whether to keep the connection: a client that sends no more may wait for an answer, or it is gone."""
@@ -91,19 +196,34 @@ class Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Start the request, the whole query string in its scope."""
+        if self._is_put_off:
+            return
         whole = self.url
         self.url, _, query = whole.partition(b"?")
         before = self.cycle
         super().on_headers_complete()
         self.scope["query_string"] = query.partition(b"#")[0]
+        self._waits_since, self._in_body = self.loop.time(), True
+        if self.pipeline and not self._looks_behind:
+            self._looks_behind = True
+            self.loop.call_later(GONE_SECONDS, self._look_behind, self.sends)
         if self.cycle is not before:
             self.scope["extensions"] = {EARLY_HEADERS: _EarlyHeaders(self, self.cycle).send_line}  # type: ignore[typeddict-item, dict-item]
 
 
 def _is_refused(transport: asyncio.Transport) -> bool:
     """Whether the other side has answered what was sent by closing the connection in both directions."""
+    return _has_event(transport, 0)
+
+
+def _is_ended(transport: asyncio.Transport) -> bool:
+    """Whether the other side sends no more, or is gone."""
+    return _has_event(transport, getattr(select, "POLLRDHUP", 0))
+
+
+def _has_event(transport: asyncio.Transport, events: int) -> bool:
     poll = select.poll()
-    poll.register(transport.get_extra_info("socket").fileno(), 0)
+    poll.register(transport.get_extra_info("socket").fileno(), events)
     return bool(poll.poll(0))
 
 

@@ -7,7 +7,7 @@ import os
 import re
 import tempfile
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -289,26 +289,34 @@ async def _decoded(request: Request, receive: Receive) -> AsyncGenerator[bytes, 
         waiting += piece
         if len(waiting) >= _PIECE_BYTES:
             data, waiting = bytes(waiting), bytearray()
+            decoded = _through(decoders, data)
             try:
-                for one in decoders:
-                    data = await asyncio.to_thread(one.decode, data)
+                while (found := await asyncio.to_thread(next, decoded, None)) is not None:
+                    yield found
             except ServerError as error:
                 failure = error
-                continue
-            yield data
     if failure is None:
         try:
-            data = bytes(waiting)
-            for one in decoders:
-                data = one.decode(data)
+            decoded = _through(decoders, bytes(waiting))
+            # What has no encoding, or is small, is not worth a thread; a little that decodes to much is.
+            while (found := next(decoded, None)) is not None:
+                yield found
+                await asyncio.sleep(0)
             for one in decoders:
                 one.finish()
-            if data:
-                yield data
         except ServerError as error:
             failure = error
     if failure is not None:
         raise failure
+
+
+def _through(decoders: Sequence[Decoder], data: bytes) -> Iterator[bytes]:
+    """What the decoders make of a piece, one behind the other."""
+    if not decoders:
+        yield data
+        return
+    for piece in decoders[0].decode(data):
+        yield from _through(decoders[1:], piece)
 
 
 def _decoders(request: Request) -> list[Decoder]:

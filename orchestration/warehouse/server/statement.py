@@ -165,15 +165,18 @@ def _unescape(match: re.Match[bytes]) -> bytes:
 
 
 def string_value(token: Token) -> str:
-    """The text that a string literal in simple quotes stands for."""
+    """The text that a string literal in simple quotes, or a heredoc ($$text$$), stands for."""
+    if token.text[:1] == b"$":
+        edge = token.text.index(b"$", 1) + 1
+        return token.text[edge:-edge].decode("utf-8", "surrogateescape")
     inner = token.text[1:-1].replace(b"''", b"\\'")
     return _ESCAPE.sub(_unescape, inner).decode("utf-8", "surrogateescape")
 
 
 def literal_text(sql: str) -> str:
-    """The text that a literal stands for: a string in simple quotes without them, anything else as it is."""
+    """The text that a literal stands for: a string in simple quotes or a heredoc without them, anything else as it is."""
     token = next(tokenize(sql.encode("utf-8", "surrogateescape")), None)
-    return string_value(token) if token is not None and token.text[:1] == b"'" else sql
+    return string_value(token) if token is not None and token.text[:1] in (b"'", b"$") else sql
 
 
 def _assignments(text: bytes, tokens: tuple[Token, ...]) -> dict[str, str | None]:

@@ -1,21 +1,26 @@
 """The less usual parts of the HTTP interface: native compression, progress headers, roles, query ids, buffering, limits."""
 
+import bz2
 import concurrent.futures
+import gzip
 import hashlib
 import http.client
 import json
+import lzma
 import socket
 import time
 import urllib.parse
 
+import brotli
 import lz4.block
+import lz4.frame
 import pytest
 import zstandard
 from clickhouse_cityhash.cityhash import CityHash128
 from embedded_server import PATIENCE_SECONDS, READER, READER_PASSWORD, ask_on, wait_until
 
 from orchestration.warehouse.server.blocks import BlockDecoder
-from orchestration.warehouse.server.compression import choose_encoding
+from orchestration.warehouse.server.compression import choose_encoding, decoder
 from orchestration.warehouse.server.errors import ServerError
 
 NONE, LZ4, ZSTD = 0x02, 0x82, 0x90
@@ -36,7 +41,7 @@ def block(data: bytes, method: int = LZ4, size: int | None = None) -> bytes:
 
 def unblock(data: bytes) -> bytes:
     decoder = BlockDecoder()
-    found = decoder.decode(data)
+    found = b"".join(decoder.decode(data))
     decoder.finish()
     return found
 
@@ -61,7 +66,7 @@ def test_blocks_that_the_engine_itself_wrote_are_read_with_their_checksums(serve
     assert unblock(written) == bytes(number % 7 for number in range(300_000))
     pieces = [written[start : start + 1000] for start in range(0, len(written), 1000)]
     decoder = BlockDecoder()
-    assert b"".join(map(decoder.decode, pieces)) == unblock(written)
+    assert b"".join(found for piece in pieces for found in decoder.decode(piece)) == unblock(written)
     server.ask("DROP TABLE engine_blocks SYNC")
 
 
@@ -120,6 +125,28 @@ def test_a_zstd_block_that_lies_about_its_size_does_not_fill_the_memory():
         unblock(bomb)
 
 
+@pytest.mark.parametrize(
+    ("name", "compress"),
+    [
+        ("br", lambda data: brotli.compress(data, quality=5)),
+        ("gzip", gzip.compress),
+        ("zstd", zstandard.compress),
+        ("lz4", lz4.frame.compress),
+        ("xz", lambda data: lzma.compress(data, preset=0)),
+        ("bz2", bz2.compress),
+    ],
+)
+def test_a_little_that_stands_for_much_is_decoded_in_pieces(name, compress):
+    size = 1 << 27
+    little, decoding = compress(bytes(size)), decoder(name)
+    sizes = [len(piece) for piece in decoding.decode(little)]
+    decoding.finish()
+    assert len(little) < 1_000_000 and sum(sizes) == size
+    assert max(sizes) <= (4 << 20 if name in ("br", "xz", "bz2") else 48 << 20)
+    if name != "br":
+        assert sum(len(piece) for _ in range(2) for piece in decoding.decode(little)) == 2 * size
+
+
 def test_progress_comes_as_headers_while_the_query_runs(server):
     sql = "SELECT count() FROM numbers(20) WHERE NOT sleepEachRow(0.05)"
     address = "/?send_progress_in_http_headers=1&http_headers_progress_interval_ms=50&max_block_size=1"
@@ -169,7 +196,9 @@ def test_a_query_id_is_in_use_once_at_a_time_and_can_be_taken_over(server):
         assert server.ask("SELECT 1", query_id="once").code == 216
         assert server.ask("SELECT 1", query_id="another").text == "1\n"
         reader = {"X-ClickHouse-User": READER, "X-ClickHouse-Key": READER_PASSWORD}
-        assert server.ask("SELECT 1", query_id="once", headers=reader).text == "1\n"
+        for replaces in (0, 1):
+            other = server.ask("SELECT 1", query_id="once", headers=reader, replace_running_query=replaces)
+            assert other.code == 216 and "already running by user default" in other.text
         assert server.ask("SELECT 1", query_id="once", replace_running_query=1).text == "1\n"
         assert first.result().code == 394
     for _ in range(20):
@@ -247,6 +276,32 @@ def test_an_interval_of_zero_does_not_hang_a_query(server, table):
         assert server.ask(f"SET {other}", **session).code != 0
         assert server.ask(f"SELECT 1 SETTINGS {other}").code != 0
     assert server.ask("SELECT 1", interactive_delay="00").code == 452
+
+
+def test_a_query_cannot_be_throttled_until_nobody_can_end_it(server, table):
+    for name in ("max_local_read_bandwidth", "max_local_write_bandwidth"):
+        assert server.ask("SELECT 1", **{name: 1}).code == 452
+        assert server.ask(f"INSERT INTO {table} SETTINGS {name} = 1 VALUES (1, 'x')").code == 452
+        assert server.ask(f"SET {name} = 1", session_id="throttled").code == 452
+        assert server.ask("SELECT 1", **{name: 0}).text == "1\n"
+
+
+def test_a_client_may_ask_for_headers(server):
+    image = "{'content-type':'image/png','X-Mine':'it\\'s \\xE4\\xB8\\xAD'}"
+    quoted = "$$" + image + "$$"
+    server.ask(f"SET http_response_headers = {quoted}", session_id="headers")
+    for answer in (
+        server.ask("SELECT 1", http_response_headers=image),
+        server.ask(f"SELECT 1 SETTINGS http_response_headers = {quoted}"),
+        server.ask("SELECT 1", session_id="headers"),
+    ):
+        assert answer.text == "1\n" and answer.headers.get_all("Content-Type") == ["image/png"]
+        assert answer.headers["X-Mine"].encode("latin-1") == "it's 中".encode()
+    assert server.ask("SELECT nope", http_response_headers=image).headers["Content-Type"].startswith("text/plain")
+    for bad in ("{'X':'a\\r\\nSet-Cookie: b'}", "{'X Y':'a'}", "{'Content-Length':'7'}"):
+        assert server.ask("SELECT 1", http_response_headers=bad).code == 36
+    assert server.ask("SELECT 1", http_response_headers="nonsense").code == 27
+    assert server.ask("SELECT 1", http_response_headers="{'X':'").code
 
 
 def test_urls_may_be_long_up_to_a_limit(server):

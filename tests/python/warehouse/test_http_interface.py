@@ -498,6 +498,18 @@ def test_large_results_stream_and_do_not_fill_the_memory(server):
         assert received > 800_000_000 and resident() - before < 400 << 20
 
 
+def test_a_block_of_wide_rows_is_sent_in_pieces(server):
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE_SECONDS)
+    connection.request("POST", "/?max_block_size=10000", "SELECT repeat('x', 1000) FROM numbers(20000)")
+    response = connection.getresponse()
+    sizes = []
+    while size := int(response.fp.readline(), 16):
+        sizes.append(len(response.fp.read(size)))
+        response.fp.readline()
+    assert sum(sizes) == 20_020_000 and max(sizes) <= 1 << 20
+    connection.close()
+
+
 def test_rows_arrive_while_the_query_runs(server):
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE_SECONDS)
     connection.request(
@@ -543,7 +555,8 @@ def test_a_reader_reads_the_marts_and_nothing_else(server, table):
         assert server.ask(statement).status == 200
     reader = {"headers": {"X-ClickHouse-User": READER, "X-ClickHouse-Key": READER_PASSWORD}}
     assert server.ask("SELECT * FROM tierhouse_marts.m", **reader).text == "1\n"
-    assert server.ask(f"SELECT * FROM {table}", **reader).code == 497
+    refused = server.ask(f"SELECT * FROM {table}", **reader)
+    assert refused.code == 497 and f"Exception: {READER}: Not enough privileges" in refused.text
     for log in ("query_log", "engine_query_log", "processes"):
         assert server.ask(f"SELECT count() FROM system.{log}", **reader).text == "0\n"
         assert int(server.ask(f"SELECT count() FROM system.{log}").text) > 0

@@ -199,6 +199,18 @@ def test_a_statement_may_ask_for_its_error_in_its_format(server):
     assert server.ask("SELECT 1 AS x SETTINGS default_format = 'JSONEachRow'").text == '{"x":1}\n'
 
 
+def test_a_session_may_set_its_database_like_a_setting(server):
+    session, shown = {"session_id": "set-database"}, "SELECT currentDatabase()"
+    for statement, database in (("SET database = 'system', max_threads = 2", "system"), ("USE default", "default")):
+        server.ask(statement, **session)
+        assert server.ask(shown, **session).text == f"{database}\n"
+        assert server.ask(shown, **session, database="information_schema").text == "information_schema\n"
+        assert server.ask(shown, **session).text == f"{database}\n"
+        assert server.ask(shown, **session, max_threads=1).text == f"{database}\n"
+    assert server.ask(f"{shown} SETTINGS database = 'system'", **session).text == "system\n"
+    assert server.ask(shown, **session).text == "default\n"
+
+
 def test_the_database_of_a_use_may_be_a_parameter_of_the_session(server):
     session = {"session_id": "database-parameter"}
     server.ask("SET param_name = 'system'", **session)
@@ -308,16 +320,28 @@ def test_the_log_holds_each_statement_once_and_in_its_clients_words(server, tabl
     )
     server.ask("SET max_threads = 2", query_id="log-set", session_id="logged")
     server.ask("SELECT 2 AS two FORMAT JSON", query_id="log-json")
+    server.ask("INSERT INTO subject(a,b)VALUES (1, 'a')", query_id="log-values")
+    server.ask("INSERT INTO subject FORMAT Values (1, 'a')", query_id="log-format-values")
+    server.ask("INSERT INTO subject SELECT * FROM input('a Int8, b String') FORMAT CSV 1,a", query_id="log-taken-apart")
+    with_table = '--b\r\nContent-Disposition: form-data; name="brought"; filename="f"\r\n\r\n1\n\r\n--b--\r\n'
+    form = {"Content-Type": "multipart/form-data; boundary=b"}
+    parameters = {"query": "SELECT * FROM brought", "brought_structure": "a Int8", "query_id": "log-table"}
+    assert server.ask(with_table, headers=form, **parameters).text == "1\n"
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         server.ask("SYSTEM FLUSH LOGS")
         found = server.ask(
             "SELECT query_id, query FROM system.query_log WHERE query_id LIKE 'log-%' AND type = 'QueryFinish' ORDER BY query_id"
         ).text.splitlines()
-        if len(found) >= 4:
+        if len(found) >= 8:
             break
         time.sleep(0.3)
-    assert [line.split("\t")[0] for line in found] == ["log-insert", "log-json", "log-select", "log-set"]
+    logged = dict(line.split("\t") for line in found)
+    assert len(found) == len(logged) == 8
+    assert logged["log-insert"] == r"INSERT INTO default.subject FORMAT CSV\n"
+    assert logged["log-values"] == "INSERT INTO subject(a,b)VALUES"
+    assert logged["log-format-values"] == r"INSERT INTO subject FORMAT Values\n"
+    assert logged["log-set"] == "SET max_threads = 2" and logged["log-table"] == "SELECT * FROM brought"
     assert "bodies" not in "".join(found)
     assert "/dev/fd" not in "".join(found)
     assert "promql_table" not in "".join(found)

@@ -5,6 +5,7 @@ import fcntl
 import http.client
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -129,6 +130,24 @@ def test_after_a_kill_in_mid_write_all_committed_data_are_there(tmp_path):
     assert not server_file(tmp_path).exists()
 
 
+def test_a_server_may_open_as_many_files_as_many_clients_need(tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(256, hard), hard))
+    try:
+        running = start_server(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    limits = Path(f"/proc/{running.process.pid}/limits")
+    if limits.exists():
+        line = next(line for line in limits.read_text().splitlines() if line.startswith("Max open files"))
+        allowed = (1 << 16) if hard == resource.RLIM_INFINITY else min(hard, 1 << 16)
+        assert int(line.split()[3]) == allowed
+    with ThreadPoolExecutor(200) as pool:
+        answers = list(pool.map(lambda _: running.ask("SELECT sleep(0.5)"), range(200)))
+    assert {answer.text for answer in answers} == {"0\n"}
+    stop_server(running)
+
+
 def test_a_stop_waits_for_running_queries_and_leaves_quietly(tmp_path):
     running = start_server(tmp_path)
     answers = []
@@ -143,18 +162,21 @@ def test_a_stop_waits_for_running_queries_and_leaves_quietly(tmp_path):
 
 def test_a_stop_leaves_a_query_that_does_not_end(tmp_path):
     running = start_server(tmp_path)
-    running.ask("CREATE TABLE kept ENGINE = MergeTree ORDER BY a AS SELECT rand64() AS a FROM numbers(1000000)")
+    running.ask("CREATE TABLE kept ENGINE = MergeTree ORDER BY a AS SELECT number AS a FROM numbers(1000000)")
+    silent = socket.create_server(("127.0.0.1", 0))
 
     def ask_in_vain() -> None:
-        # One byte a second: the engine sleeps in its reads, and hears neither KILL nor the end of its client.
+        # Nobody answers there: the engine waits, and hears neither KILL nor the end of its client.
+        sql = f"SELECT sum(a) FROM url('http://127.0.0.1:{silent.getsockname()[1]}/', CSV, 'a Int8')"
         with contextlib.suppress(OSError, http.client.HTTPException):
-            running.ask("SELECT sum(a) FROM kept", max_local_read_bandwidth=1)
+            running.ask(sql, http_receive_timeout=600)
 
     asking = threading.Thread(target=ask_in_vain)
     asking.start()
     wait_until(lambda: running.running("sum(a)"), "the query to run")
     assert stop_server(running) == 0
     asking.join()
+    silent.close()
     assert not server_file(tmp_path).exists()
     assert "leaving without it" in (tmp_path / "server.log").read_text()
     again = start_server(tmp_path)
