@@ -182,6 +182,25 @@ def test_a_second_potential_that_foresees_growth_is_promoted(client: Client, set
     assert values["potential_index"] == pytest.approx(0.0, abs=1e-9)
 
 
+def test_customers_are_compared_without_repeating_them_and_their_orders_are_read_once(
+    client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def noted(statement: str, **named: object) -> object:
+        asked.append(statement)
+        return query_arrow(statement, **named)
+
+    query_arrow = client.query_arrow
+    monkeypatch.setattr(client, "query_arrow", noted)
+    store_evaluation.read_customers(client, settings, date(2025, 11, 30), 90, DAY)
+
+    plan = [row[0] for row in client.query(f"EXPLAIN actions = 1 {asked[0]}").result_rows]
+    assert not [line for line in plan if "CROSS" in line.upper()]
+    # Once for what was known at the cut day, once for what followed.
+    assert len([line for line in plan if "ReadFromMergeTree" in line and "fct_orders" in line]) == 2
+
+
 def _deciding_values(judged: Evaluation) -> dict[str, float]:
     return dict(judged.rows[judged.rows["is_deciding"]].iloc[0]["baseline_values"])
 
