@@ -99,6 +99,14 @@ def test_a_day_before_the_first_order_is_refused(
         choose_day(client, settings, date(2001, 2, 3))
 
 
+def test_a_warehouse_whose_first_month_has_not_ended_is_told_to_wait(
+    client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluations, "refreshed_days", lambda *_: [date(2001, 2, 20)])
+    with pytest.raises(TierhouseError, match="no order was known by 2001-01-31, the last month end; evaluate when"):
+        choose_day(client, settings)
+
+
 def test_verdicts_promotions_and_what_came_later(client: Client, settings: Settings) -> None:
     made = evaluate_models(client, settings, DAY, FEW)
     rows = _rows(client, DAY + timedelta(days=1))
