@@ -73,9 +73,14 @@ def choose_day(client: Client, settings: Settings, as_of: date | None = None) ->
         raise TierhouseError(
             f"the warehouse is refreshed up to {days[-1]}; run `tierhouse refresh --as-of {as_of}` first, or take an earlier day"
         )
-    if as_of and store.first_order_day(client, settings, as_of) is None:
-        raise TierhouseError(f"no order was known by {as_of}; evaluate a later day")
-    return as_of or training_day(days[-1] + timedelta(days=1))
+    day = as_of or training_day(days[-1] + timedelta(days=1))
+    if store.first_order_day(client, settings, day) is None:
+        raise TierhouseError(
+            f"no order was known by {day}; evaluate a later day"
+            if as_of
+            else f"no order was known by {day}, the last month end; evaluate when a month has ended"
+        )
+    return day
 
 
 def evaluate_models(client: Client, settings: Settings, day: date, options: Options = OPTIONS) -> Evaluated:

@@ -64,5 +64,7 @@ def first_failure(events: Iterable[Any]) -> str:
         while error and error.cause:
             error = error.cause
         if error:
-            return " ".join(error.message.split())
+            message = " ".join(error.message.split())
+            # What we say to a person needs no name of a class before it.
+            return message.partition("TierhouseError: ")[2] if error.cls_name == "TierhouseError" else message
     return ""

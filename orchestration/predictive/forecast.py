@@ -80,6 +80,9 @@ def forecast(sales: np.ndarray, last_monday: date) -> Forecast:
     sales: net sales of consecutive weeks, the last of them that of `last_monday`, CNY. Weeks before the first sale are left
     out. Raises ValueError without any week.
     """
+    # As it loads it has its warnings shown always, so it loads before they are ignored.
+    import statsmodels.tools.sm_exceptions  # noqa: F401
+
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         # A model that did not converge is judged by what it foresees, like any other.
         warnings.simplefilter("ignore")

@@ -8,15 +8,26 @@ Definitions: docs/definitions.md, "Recommendations".
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
 from orchestration.predictive.one_thread import in_one_thread
+from orchestration.predictive.ranking import NOTHING, columns_of, scores_of, top
+from orchestration.predictive.recommendation_scores import (
+    ALL,
+    BLEND,
+    NEVER_BOUGHT,
+    NOT_IN_USE,
+    TARGETS,
+    Block,
+    Pairs,
+    blocks,
+    rank,
+    traits,
+)
 from orchestration.predictive.recommendation_sources import (
-    FACTORISATION,
     POPULARITY,
     REPURCHASE,
     SOURCES,
@@ -26,18 +37,27 @@ from orchestration.predictive.recommendation_sources import (
     Catalogue,
     History,
     Model,
-    popularity_of,
     position,
-    score,
-    top,
 )
 from orchestration.predictive.recommendation_sources import learn as learn_sources
 
 MODEL_VERSION = "recommendation-1"
 
-ALL, NOT_IN_USE, NEVER_BOUGHT = "all", "not_in_use", "never_bought"
-TARGETS = (ALL, NOT_IN_USE, NEVER_BOUGHT)
-BLEND, SERVED = "blend", "served"
+SERVED = "served"
+RECOMMENDED = (
+    "customer_id",
+    "rank",
+    "product_id",
+    "score",
+    "method",
+    "order_lines_365d",
+    "last_age",
+    "usual_gap_days",
+    "goes_with_product_id",
+    "goes_with_share",
+    "region_share",
+    "reason_code",
+)
 # From the simplest: a later one serves only where it is better than chance explains.
 METHODS = (*SOURCES, BLEND)
 
@@ -55,7 +75,6 @@ TOGETHER_CUSTOMERS = 5
 TOGETHER_LIFT = 1.5
 POPULAR_PRODUCTS = 50
 
-_CELLS_AT_ONCE = 6_000_000
 _LINEAR_ALGEBRA = ("implicit.cpu.als", "sklearn.linear_model")
 
 
@@ -105,14 +124,16 @@ def choose(training: Fold, judging: Fold) -> tuple[Choice, pd.DataFrame]:
     training_model = learn_sources(training.history, training.catalogue)
     weights = {target: _fit_blend(training, training_model, target) for target in TARGETS}
     model = learn_sources(judging.history, judging.catalogue)
-    lists: dict[tuple[str, str], list[np.ndarray]] = {(target, method): [] for target in TARGETS for method in METHODS}
-    for block in _blocks(judging.history, judging.catalogue):
+    shape = (len(judging.history.customer_ids), LIST_LENGTH)
+    made = {(target, method): np.full(shape, -1) for target in TARGETS for method in METHODS}
+    for block in blocks(judging.history, model, judging.catalogue):
+        for source in SOURCES:
+            ranking = rank(source, block, LIST_LENGTH)
+            for target in TARGETS:
+                made[target, source][block.rows] = columns_of(ranking.lists(target, LIST_LENGTH))
         for target in TARGETS:
-            allowed = allowed_products(block, judging.catalogue, target)
-            scores = _all_scores(block, model, judging.catalogue, weights[target])
-            for method in METHODS:
-                lists[target, method].append(top(scores[method], allowed, LIST_LENGTH))
-    made = {key: np.vstack(parts) if parts else np.empty((0, LIST_LENGTH)) for key, parts in lists.items()}
+            ranking = rank(BLEND, block, LIST_LENGTH, weights[target])
+            made[target, BLEND][block.rows] = columns_of(ranking.lists(target, LIST_LENGTH))
     recalls = {
         (target, method): recall_per_customer(made[target, method], judging, target)
         for target in TARGETS
@@ -149,37 +170,19 @@ def recommend(
     reason_code, the first that holds: `repurchase` (bought in the year before), `goes_with` (goes_with_product_id: the nearest
     of the customer's products that are on sale), `popular` (among the region's POPULAR_PRODUCTS), `similar_customers`.
     """
-    parts = [_recommend_block(block, model, catalogue, choice, length) for block in _blocks(history, catalogue)]
-    return pd.concat(parts, ignore_index=True) if parts else _recommend_block(history, model, catalogue, choice, length)
-
-
-def allowed_products(history: History, catalogue: Catalogue, target: str) -> np.ndarray:
-    """Customers x products: on sale in the customer's region, and of the target's kind for the customer."""
-    products = len(catalogue.product_ids)
-    allowed = np.vstack([catalogue.sellable, np.zeros((1, products), dtype=bool)])[history.region]
-    if target != ALL:
-        left_out = history.counts[:, 0] > 0 if target == NOT_IN_USE else np.ones(len(history.product), dtype=bool)
-        row = np.repeat(np.arange(len(history.customer_ids)), np.diff(history.indptr))
-        allowed[row[left_out], history.product[left_out]] = False
-    return allowed
+    parts = [_recommend_block(block, catalogue, choice, length) for block in blocks(history, model, catalogue)]
+    if not parts:
+        return pd.DataFrame(columns=RECOMMENDED)
+    return pd.concat(parts).sort_values(["customer_id", "rank"], ignore_index=True)
 
 
 def recall_per_customer(lists: np.ndarray, fold: Fold, target: str) -> np.ndarray:
     """Of the products of the target's kind that each customer bought after the cut-off, the share in the list; NaN for who
     bought none. A product that was not on sale at the cut-off counts as missed."""
-    history, catalogue = fold.history, fold.catalogue
-    row = position(history.customer_ids, fold.bought_after["customer_id"].to_numpy(np.uint64))
-    column = position(catalogue.product_ids, fold.bought_after["product_id"].to_numpy(np.uint64))
-    products = len(catalogue.product_ids) + 1
+    row, column, counts = _bought_after(fold, target)
+    products = len(fold.catalogue.product_ids) + 1
     bought = row * products + column
-    if target != ALL:
-        left_out = history.counts[:, 0] > 0 if target == NOT_IN_USE else np.ones(len(history.product), dtype=bool)
-        known = np.repeat(np.arange(len(history.customer_ids)), np.diff(history.indptr)) * products + history.product
-        counts = ~np.isin(bought, known[left_out])
-    else:
-        counts = np.ones(len(bought), dtype=bool)
-    counts &= row >= 0
-    size = len(history.customer_ids)
+    size = len(fold.history.customer_ids)
     bought_count = np.bincount(row[counts], minlength=size)
     listed = (np.arange(len(lists))[:, None] * products + lists)[lists >= 0]
     hit = counts & (column >= 0) & np.isin(bought, listed)
@@ -199,89 +202,36 @@ def compose(listed: np.ndarray, new: np.ndarray, length: int, new_places: int = 
     return np.take_along_axis(both, order, axis=1)[:, :length]
 
 
-def _blocks(history: History, catalogue: Catalogue) -> Iterator[History]:
-    size = max(1, _CELLS_AT_ONCE // max(1, len(catalogue.product_ids)))
-    for start in range(0, len(history.customer_ids), size):
-        yield history.part(start, min(start + size, len(history.customer_ids)))
-
-
-def _all_scores(
-    history: History, model: Model, catalogue: Catalogue, weights: dict[str, float]
-) -> dict[str, np.ndarray]:
-    scores = {source: score(source, history, model, catalogue) for source in SOURCES}
-    scores[BLEND] = _blend(history, scores, weights)
-    return scores
-
-
-def _traits(history: History, scores: dict[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
-    """What the blend weighs, customers x products each. Own purchases are 0 where there are none."""
-    products = scores[POPULARITY].shape[1]
-    lines = history.counts.sum(axis=1)
-    gap = (history.first_age - history.last_age + 30) / np.maximum(lines, 1)
-    own = {
-        "lines_28d": np.log1p(history.counts[:, 0]),
-        "lines_90d": np.log1p(history.counts[:, 1]),
-        "lines_365d": np.log1p(history.counts[:, 2]),
-        "was_bought": np.ones(len(lines)),
-        "days_since": np.log1p(history.last_age),
-        "gaps_since": np.log1p(history.last_age / gap),
-    }
-    for name, values in own.items():
-        yield name, history.matrix(values, products).toarray()
-    yield TOGETHER, np.log(scores[TOGETHER] + np.float32(1e-3))
-    yield FACTORISATION, scores[FACTORISATION]
-    yield POPULARITY, np.log(scores[POPULARITY] + np.float32(1e-3))
-
-
-def _blend(history: History, scores: dict[str, np.ndarray], weights: dict[str, float]) -> np.ndarray:
-    """Log odds to be bought; the popularity where no weights could be learned."""
-    if not weights:
-        return scores[POPULARITY]
-    total = np.full(scores[POPULARITY].shape, weights["constant"], dtype=np.float32)
-    for name, values in _traits(history, scores):
-        if weights[name]:
-            total += values * np.float32(weights[name])
-    return total
-
-
 def _fit_blend(fold: Fold, model: Model, target: str) -> dict[str, float]:
     """Logistic regression of what was bought after the cut-off on the traits of the products that any source puts near its top,
     for the first POOL_CUSTOMERS customers who bought any; empty where there are fewer than FEWEST_CUSTOMERS."""
     from sklearn.linear_model import LogisticRegression
 
-    history, products = fold.history, len(fold.catalogue.product_ids)
-    row = position(history.customer_ids, fold.bought_after["customer_id"].to_numpy(np.uint64))
-    column = position(fold.catalogue.product_ids, fold.bought_after["product_id"].to_numpy(np.uint64))
+    products = len(fold.catalogue.product_ids)
+    row, column, is_counted = _bought_after(fold, target)
     known = (row >= 0) & (column >= 0)
     buying = np.unique(row[known])[:POOL_CUSTOMERS]
     if len(buying) < FEWEST_CUSTOMERS:
         return {}
+    region = fold.history.region[row]
+    is_counted &= known & (region < len(fold.catalogue.regions))
+    is_counted[is_counted] = fold.catalogue.sellable[region[is_counted], column[is_counted]]
+    buying = np.intersect1d(buying, row[is_counted])
     names: list[str] = []
-    tables, answers = [], []
-    start = 0
-    for block in _blocks(history, fold.catalogue):
-        end = start + len(block.customer_ids)
-        here = known & (row >= start) & (row < end)
-        bought = np.zeros((len(block.customer_ids), products), dtype=bool)
-        bought[row[here] - start, column[here]] = True
-        allowed = allowed_products(block, fold.catalogue, target)
-        bought &= allowed
-        scores = {source: score(source, block, model, fold.catalogue) for source in SOURCES}
-        pool = np.zeros(bought.shape, dtype=bool)
-        for values in scores.values():
-            near = top(values, allowed, POOL)
-            listed, place = np.nonzero(near >= 0)
-            pool[listed, near[listed, place]] = True
-        chosen = np.isin(np.arange(start, end), buying) & bought.any(axis=1)
-        pool &= chosen[:, None]
-        traits = dict(_traits(block, scores))
-        names = list(traits)
-        tables.append(np.stack([values[pool] for values in traits.values()], axis=1).astype(np.float64))
-        answers.append(bought[pool])
-        start = end
-    table, answer = np.vstack(tables), np.concatenate(answers)
+    cells, tables = [np.array([], dtype=np.int64)], []
+    for block in blocks(fold.history.of(buying), model, fold.catalogue):
+        pool = _pool(block, target)
+        named = dict(traits(block, pool))
+        names = list(named)
+        cells.append(buying[block.rows[pool.row]] * products + block.shelf.columns[pool.place])
+        tables.append(np.stack(list(named.values()), axis=1).astype(np.float64))
+    cell = np.concatenate(cells)
+    # Customer by customer: sums of the fit must not depend on the order of the blocks.
+    order = np.argsort(cell)
+    answer = np.isin(cell[order], row[is_counted] * products + column[is_counted])
     if answer.all() or not answer.any():
         return {}
+    table = np.vstack(tables)[order]
     middle, spread = table.mean(axis=0), table.std(axis=0)
     used = spread > 0
     fitted = LogisticRegression(C=1.0 / BLEND_PENALTY, max_iter=500).fit(
@@ -293,6 +243,31 @@ def _fit_blend(fold: Fold, model: Model, target: str) -> dict[str, float]:
     return {"constant": round(constant, 9)} | {
         name: round(float(weight), 9) for name, weight in zip(names, weights, strict=True)
     }
+
+
+def _bought_after(fold: Fold, target: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of each pair of `bought_after` the rows of its customer and its product, -1 for an unknown one, and whether the customer is
+    known and the product of the target's kind for the customer."""
+    history, products = fold.history, len(fold.catalogue.product_ids) + 1
+    row = position(history.customer_ids, fold.bought_after["customer_id"].to_numpy(np.uint64))
+    column = position(fold.catalogue.product_ids, fold.bought_after["product_id"].to_numpy(np.uint64))
+    is_counted = row >= 0
+    if target != ALL:
+        left_out = history.counts[:, 0] > 0 if target == NOT_IN_USE else np.ones(len(history.product), dtype=bool)
+        known = history.owner[left_out] * products + history.product[left_out]
+        is_counted &= ~np.isin(row * products + column, known)
+    return row, column, is_counted
+
+
+def _pool(block: Block, target: str) -> Pairs:
+    """The products of the target's kind that any source puts among its POOL best, for each customer of the block."""
+    products = len(block.shelf.popularity)
+    cells = []
+    for source in SOURCES:
+        listed = rank(source, block, POOL).lists(target, POOL)
+        row, place = np.nonzero(listed != NOTHING)
+        cells.append(row * products + columns_of(listed[row, place]))
+    return block.pairs_of(np.unique(np.concatenate(cells)))
 
 
 def _winner(recalls: dict[str, np.ndarray]) -> str:
@@ -329,46 +304,49 @@ def _judged(
     }
 
 
-def _recommend_block(history: History, model: Model, catalogue: Catalogue, choice: Choice, length: int) -> pd.DataFrame:
-    chosen, scores = [], {}
-    for target, method in ((NOT_IN_USE, choice.list_method), (NEVER_BOUGHT, choice.new_method)):
-        if method == BLEND:
-            weighed = _all_scores(history, model, catalogue, choice.weights[target])[BLEND]
-            values = 1.0 / (1.0 + np.exp(-weighed.astype(np.float64)))
-        else:
-            weighed = score(method, history, model, catalogue)
-            values = weighed.astype(np.float64)
-        chosen.append(top(weighed, allowed_products(history, catalogue, target), length))
-        scores[target] = values
-    listed, new = chosen
+def _recommend_block(block: Block, catalogue: Catalogue, choice: Choice, length: int) -> pd.DataFrame:
+    keys = [
+        rank(method, block, length, choice.weights.get(target)).lists(target, length)
+        for target, method in ((NOT_IN_USE, choice.list_method), (NEVER_BOUGHT, choice.new_method))
+    ]
+    listed, new = (columns_of(of_target) for of_target in keys)
+    new, new_keys = new[:, :NEW_PLACES], keys[1][:, :NEW_PLACES]
     final = compose(listed, new, length)
     row, place = np.nonzero(final >= 0)
     product = final[row, place]
-    is_new_place = (product[:, None] == new[row, :NEW_PLACES]).any(axis=1)
+    is_new_place = (product[:, None] == new[row]).any(axis=1)
+    from_list = _score_at(listed, keys[0], row, product, choice.list_method)
+    from_new = _score_at(new, new_keys, row, product, choice.new_method)
     result = pd.DataFrame(
         {
-            "customer_id": history.customer_ids[row],
+            "customer_id": block.history.customer_ids[row],
             "rank": (place + 1).astype(np.uint8),
             "product_id": catalogue.product_ids[product],
-            "score": np.where(is_new_place, scores[NEVER_BOUGHT][row, product], scores[NOT_IN_USE][row, product]),
+            "score": np.where(is_new_place, from_new, from_list),
             "method": np.where(is_new_place, choice.new_method, choice.list_method),
         }
     )
     # Where a source knows nothing of a customer, popularity ranks; the row says so.
     is_tie = result["method"].isin([REPURCHASE, TOGETHER]) & (result["score"] <= 2 * TIE)
     result.loc[is_tie, "method"] = POPULARITY
-    result.loc[is_tie, "score"] = popularity_of(history, catalogue)[row, product][is_tie].astype(np.float64)
+    result.loc[is_tie, "score"] = block.shelf.popularity[product][is_tie].astype(np.float64)
     result["score"] = result["score"].round(6)
-    return _with_reasons(result, row, product, history, model, catalogue)
+    return _with_reasons(result, row, product, block, catalogue)
+
+
+def _score_at(listed: np.ndarray, keys: np.ndarray, row: np.ndarray, product: np.ndarray, method: str) -> np.ndarray:
+    """The score that each (customer, product) has in its list, float64; meaningless where it is in none."""
+    place = (listed[row] == product[:, None]).argmax(axis=1)
+    values = scores_of(keys[row, place]).astype(np.float64)
+    return 1.0 / (1.0 + np.exp(-values)) if method == BLEND else values
 
 
 def _with_reasons(
-    result: pd.DataFrame, row: np.ndarray, product: np.ndarray, history: History, model: Model, catalogue: Catalogue
+    result: pd.DataFrame, row: np.ndarray, product: np.ndarray, block: Block, catalogue: Catalogue
 ) -> pd.DataFrame:
     """Adds reason_code, order_lines_365d, last_age, usual_gap_days, goes_with_product_id, goes_with_share, region_share."""
-    products = len(catalogue.product_ids)
-    owner = np.repeat(np.arange(len(history.customer_ids)), np.diff(history.indptr))
-    purchase = position(owner * products + history.product, row * products + product)
+    history, products = block.history, len(catalogue.product_ids)
+    purchase = position(history.owner * products + history.product, row * products + product)
     is_bought = purchase >= 0
     lines = history.counts.sum(axis=1)
     result["order_lines_365d"] = np.where(is_bought, lines[purchase] if len(lines) else 0, 0)
@@ -377,34 +355,29 @@ def _with_reasons(
     usual = np.where(is_bought & (result["order_lines_365d"] > 1), gap[purchase] if len(lines) else 0, 0)
     result["usual_gap_days"] = np.maximum(np.round(usual), usual > 0).astype(np.int64)
 
-    partner, share, lift = _partners(row, product, history, model, catalogue)
+    partner, share, lift = _partners(row, product, block)
     goes_with = ~is_bought & (partner >= 0) & (lift >= TOGETHER_LIFT)
     result["goes_with_product_id"] = np.where(goes_with, catalogue.product_ids[partner] if products else 0, 0)
     result["goes_with_share"] = np.where(goes_with, share, 0.0).round(4)
 
-    padded = np.vstack([catalogue.popularity, np.zeros((1, products))])
-    region = history.region[row]
-    result["region_share"] = padded[region, product].round(4)
-    favourites = top(padded.astype(np.float32), padded > 0, POPULAR_PRODUCTS)
-    is_popular = (favourites[region] == product[:, None]).any(axis=1)
+    popularity = catalogue.popularity[block.history.region[0]]
+    result["region_share"] = popularity[product].round(4)
+    favourites = top(popularity[None].astype(np.float32), popularity[None] > 0, POPULAR_PRODUCTS)
+    is_popular = np.isin(product, favourites)
     result["reason_code"] = np.select(
         [is_bought, goes_with, is_popular], ["repurchase", "goes_with", "popular"], "similar_customers"
     )
     return result
 
 
-def _partners(
-    row: np.ndarray, product: np.ndarray, history: History, model: Model, catalogue: Catalogue
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _partners(row: np.ndarray, product: np.ndarray, block: Block) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Of each (customer, product) the nearest product that the customer bought and can buy, -1 without one; the share of its
     buyers who bought the product too; that share over the share among all customers."""
-    products = len(catalogue.product_ids)
+    model, history, products = block.model, block.history, len(block.shelf.popularity)
     nothing = np.full(len(row), -1), np.zeros(len(row)), np.zeros(len(row))
     if not len(row) or not model.customer_count:
         return nothing
-    sellable = np.vstack([catalogue.sellable, np.zeros((1, products), dtype=bool)])
-    owner = np.repeat(np.arange(len(history.customer_ids)), np.diff(history.indptr))
-    own = history.matrix(sellable[history.region[owner], history.product], products)
+    own = history.matrix(np.isin(history.product, block.shelf.columns), products)
     near = model.together[product].multiply(own[row]).tocoo()
     keep = near.data > 0
     pair, other, nearness = near.row[keep], near.col[keep], near.data[keep]

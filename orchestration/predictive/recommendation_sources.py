@@ -6,13 +6,14 @@ their ids, so no result depends on the order of rows. Formulas: docs/definitions
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from orchestration.predictive.one_thread import row_by_row_product
+from orchestration.predictive.ranking import NOTHING, best_of_ragged, columns_of, scores_of, sort_keys
 
 POPULARITY, REPURCHASE, TOGETHER, FACTORISATION = "popularity", "repurchase", "co_occurrence", "factorisation"
 SOURCES = (POPULARITY, REPURCHASE, TOGETHER, FACTORISATION)
@@ -31,6 +32,8 @@ CONFIDENCE = 5.0
 SEED = 20200101
 # Breaks ties of the other sources by popularity; smaller than any difference that they mean.
 TIE = np.float32(1e-6)
+
+_PAIRS_AT_ONCE = 8_000_000
 
 
 @dataclass(frozen=True)
@@ -71,18 +74,25 @@ class History:
         weighted = self.counts.astype(np.float32) * RECENCY_WEIGHTS
         return weighted[:, 0] + weighted[:, 1] + weighted[:, 2]
 
-    def part(self, start: int, end: int) -> History:
-        """The customers from `start` to before `end`."""
-        low, high = self.indptr[start], self.indptr[end]
+    def of(self, rows: np.ndarray) -> History:
+        """Some of the customers, `rows` in ascending order."""
+        lengths = np.diff(self.indptr)[rows]
+        indptr = np.concatenate([[0], np.cumsum(lengths)])
+        kept = np.repeat(self.indptr[rows] - indptr[:-1], lengths) + np.arange(indptr[-1])
         return History(
-            self.customer_ids[start:end],
-            self.region[start:end],
-            self.indptr[start : end + 1] - low,
-            self.product[low:high],
-            self.counts[low:high],
-            self.first_age[low:high],
-            self.last_age[low:high],
+            self.customer_ids[rows],
+            self.region[rows],
+            indptr,
+            self.product[kept],
+            self.counts[kept],
+            self.first_age[kept],
+            self.last_age[kept],
         )
+
+    @property
+    def owner(self) -> np.ndarray:
+        """The row of the customer of each purchase."""
+        return np.repeat(np.arange(len(self.customer_ids)), np.diff(self.indptr))
 
 
 @dataclass(frozen=True)
@@ -131,27 +141,6 @@ def learn(history: History, catalogue: Catalogue) -> Model:
     return Model(_nearness(bought, bought_by), bought_by, len(history.customer_ids), _factorise(history, products))
 
 
-def score(source: str, history: History, model: Model, catalogue: Catalogue) -> np.ndarray:
-    """Customers x products: the numbers of one source, float32."""
-    products = len(catalogue.product_ids)
-    popularity = popularity_of(history, catalogue)
-    if source == POPULARITY:
-        return popularity
-    if source == FACTORISATION:
-        return row_by_row_product(user_factors(history, model, products), model.item_factors.T)
-    if source == REPURCHASE:
-        faded = history.weights() * np.float32(0.5) ** (history.last_age / REPURCHASE_HALF_LIFE_DAYS).astype(np.float32)
-        return history.matrix(faded, products).toarray() + TIE * popularity
-    weights = history.matrix(np.log1p(history.weights()), products)
-    return (weights @ model.together).toarray() + TIE * popularity
-
-
-def popularity_of(history: History, catalogue: Catalogue) -> np.ndarray:
-    """Customers x products: popularity in the customer's region; 0 for a region that bought nothing."""
-    padded = np.vstack([catalogue.popularity, np.zeros((1, len(catalogue.product_ids)))]).astype(np.float32)
-    return padded[history.region]
-
-
 def user_factors(history: History, model: Model, products: int) -> np.ndarray:
     """Factors of customers who need not have been learned from: the least squares answer to their purchases."""
     solver = _solver()
@@ -180,42 +169,33 @@ def _confidence(history: History, products: int) -> sp.csr_matrix:
 
 
 def _nearness(bought: sp.csr_matrix, bought_by: np.ndarray) -> sp.csr_matrix:
-    """Cosine of the customers of two products, shrunk; a block of products at a time, so that memory stays bounded."""
+    """Cosine of the customers of two products, shrunk. Only pairs that some customer bought take time or room, and of those so
+    many products at a time that about _PAIRS_AT_ONCE customers of pairs are counted."""
     products = bought.shape[1]
     by_product = bought.T.tocsr()
     size = np.sqrt(bought_by + np.float32(TOGETHER_PRIOR_CUSTOMERS))
-    kept = []
-    for start in range(0, products, 512):
-        both = (by_product[start : start + 512] @ bought).toarray()
-        both[np.arange(len(both)), start + np.arange(len(both))] = 0
-        both /= size[start : start + 512, None] * size
-        nearest = top(both, both > 0, NEIGHBOURS)
-        row, place = np.nonzero(nearest >= 0)
-        column = nearest[row, place]
-        kept.append(sp.csr_matrix((both[row, column], (row, column)), shape=both.shape))
-    return sp.vstack(kept, format="csr") if kept else sp.csr_matrix((0, 0), dtype=np.float32)
+    work = np.cumsum(by_product @ np.diff(bought.indptr))
+    nearest = np.full((products, NEIGHBOURS), NOTHING)
+    for start, end in parts_of(work, _PAIRS_AT_ONCE):
+        both = by_product[start:end] @ bought
+        row = np.repeat(np.arange(start, end), np.diff(both.indptr))
+        keys = sort_keys(both.data / (size[row] * size[both.indices]), both.indices)
+        keys[row == both.indices] = NOTHING
+        nearest[start:end] = best_of_ragged(keys, both.indptr, NEIGHBOURS)
+    row, place = np.nonzero(nearest != NOTHING)
+    keys = nearest[row, place]
+    return sp.csr_matrix((scores_of(keys), (row, columns_of(keys))), shape=(products, products))
 
 
-def top(scores: np.ndarray, allowed: np.ndarray, count: int) -> np.ndarray:
-    """Of each row the columns of the `count` largest allowed float32 scores, largest first; of equal ones the lower column
-    first. -1 where fewer are allowed."""
-    columns = scores.shape[1]
-    if not columns:
-        return np.full((len(scores), count), -1)
-    bits = (scores.astype(np.float32, copy=False) + np.float32(0)).view(np.int32)
-    # The bits of a float as a number that sorts as the float does; the column below it decides between equals.
-    keys = np.where(bits >= 0, bits, bits ^ np.int32(0x7FFFFFFF)).astype(np.int64)
-    keys <<= 32
-    keys += columns - np.arange(columns)
-    keys[~allowed] = np.iinfo(np.int64).min
-    if count < columns:
-        keys.partition(columns - count, axis=1)
-        keys = keys[:, columns - count :]
-    keys = np.sort(keys, axis=1)[:, ::-1]
-    chosen = np.where(keys == np.iinfo(np.int64).min, -1, columns - (keys & 0xFFFFFFFF))
-    if count > columns:
-        chosen = np.hstack([chosen, np.full((len(chosen), count - columns), -1)])
-    return chosen
+def parts_of(work: np.ndarray, at_once: int, most: int | None = None) -> Iterator[tuple[int, int]]:
+    """Cut rows into runs of about `at_once` of work, at least one row and at most `most` rows each. work: cumulative, per row."""
+    start = 0
+    while start < len(work):
+        before = work[start - 1] if start else 0
+        end = max(start + 1, int(np.searchsorted(work, before + at_once, side="right")))
+        end = min(end, len(work), start + most if most else len(work))
+        yield start, end
+        start = end
 
 
 def position(ids: np.ndarray, wanted: np.ndarray) -> np.ndarray:

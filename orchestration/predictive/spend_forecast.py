@@ -62,7 +62,8 @@ def forecast_features(spend: SpendBlocks) -> np.ndarray:
 
 
 def fit(examples: list[tuple[SpendBlocks, np.ndarray]]) -> dict[str, Any] | None:
-    """Trees from (spend at an origin, net spend of the 90 days after it) pairs; None with fewer than 500 customers in all.
+    """Trees from (spend at an origin, net spend of the 90 days after it) pairs; None with fewer than 500 customers in all, and
+    where none of them bought anything in the 90 days.
 
     Parameters: baseline, and trees as lists of nodes (see `_nodes`). The loss is that of Poisson with the usual spend as exposure, so
     that the sum of the forecasts is that of the spend. Same examples give the same trees, whatever the number of threads.

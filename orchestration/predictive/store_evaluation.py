@@ -18,9 +18,16 @@ from orchestration.warehouse.settings import Settings
 
 # A cut day is judged by at most about this many customers, chosen by the hash of their id.
 JUDGED_CUSTOMERS = 20_000
-_FORMULAS = ("ratio_to_max", "midrank")
 _POTENTIAL = {"headroom": "headroom_share", "growth": "growth_share", "acceptance": "new_product_acceptance_180d"}
-_MODEL_COLUMNS = "scoring_model String, normalisation String, monetary_input String, recency_form String, recency_half_life_days Float64"
+# Both formulas take the mean order and the inverse of the days, as the rule of a scoring model would say it.
+_INPUTS = (
+    "CAST(('inverse', 30., 'average_order_value'), "
+    "'Tuple(recency_form String, recency_half_life_days Float64, monetary_input String)')"
+)
+_CARRIED = (
+    "customer_id, days_since_last_order, net_amount_to_date, value_to_date, value_90d, order_count_365d, net_amount_90d"
+)
+_WEIGHTS = "Tuple(r_weight Float64, f_weight Float64, m_weight Float64, p_weight Float64)"
 _TYPES: dict[str, pa.DataType] = {
     "model": pa.string(),
     "metric": pa.string(),
@@ -68,16 +75,20 @@ def read_customers(
         sample = max(1, -(-count // JUDGED_CUSTOMERS))
     after = f"business_date > {until(cut)} AND business_date <= {until(cut)} + {horizon_days}"
     recent = f"business_date > {until(cut)} - 90"
-    formulas = ", ".join(f"('{name}', '{name}', 'average_order_value', 'inverse', 30.)" for name in _FORMULAS)
     weights = f"{settings.database('seeds')}.score_weights"
     statement = f"""
-        WITH sums AS (
+        WITH {_INPUTS} AS formula,
+        (
+            SELECT CAST(({", ".join(f"sumIf(weight, component = '{name}')" for name in "rfmp")}), '{_WEIGHTS}') FROM {weights}
+            WHERE valid_from = (SELECT max(valid_from) FROM {weights} WHERE valid_from <= {until(cut)})
+        ) AS weights,
+        sums AS (
             SELECT customer_id, toUInt32({until(cut)} - max(business_date)) AS days_since_last_order,
                 toFloat64(sum(net_amount)) AS net_amount_to_date, {_value("true")} AS value_to_date, {_value(recent)} AS value_90d,
                 toUInt32(countIf({recent})) AS order_count_90d,
                 toUInt32(countIf(business_date > {until(cut)} - 365)) AS order_count_365d,
-                sumIf(net_amount, {recent}) AS net_amount_90d, sumIf(tier_discount_amount, {recent}) AS discount_90d,
-                {render("money_per", "net_amount_90d + discount_90d", "order_count_90d")} AS average_order_value_90d
+                toFloat64(sumIf(net_amount, {recent})) AS net_amount_90d,
+                {render("money_per", f"sumIf(net_amount + tier_discount_amount, {recent})", "order_count_90d")} AS average_order_value_90d
             {before} GROUP BY customer_id
         ),
         followed AS (
@@ -85,39 +96,28 @@ def read_customers(
                 toUInt32(count()) AS order_count_after
             {_orders(settings, known_until, known_until)} AND {after} GROUP BY customer_id
         ),
-        models AS (
-            SELECT * FROM values('{_MODEL_COLUMNS}', {formulas})
-        ),
-        weights AS (
-            SELECT {", ".join(f"sumIf(weight, component = '{name}') AS {name}_weight" for name in "rfmp")} FROM {weights}
-            WHERE valid_from = (SELECT max(valid_from) FROM {weights} WHERE valid_from <= {until(cut)})
-        ),
         inputs AS (
-            SELECT features.customer_id AS customer_id, models.scoring_model AS scoring_model,
-                models.normalisation AS normalisation, {render("score_inputs", "features", "models")},
-                CAST(NULL AS Nullable(Float64)) AS potential
-            FROM models CROSS JOIN sums AS features
+            SELECT *, {render("score_inputs", "sums", "formula")}, CAST(NULL AS Nullable(Float64)) AS potential FROM sums
         ),
-        components AS (SELECT customer_id, scoring_model, {render("score_components", "scoring_model")} FROM inputs),
-        scored AS (
-            SELECT components.customer_id AS customer_id, components.scoring_model AS scoring_model,
-                {render("score_contributions", "weights")}
-            FROM weights CROSS JOIN components
-        ),
-        formulas AS (
-            SELECT customer_id, {", ".join(f"sumIf(total_score, scoring_model = '{name}') AS {name}_score" for name in _FORMULAS)}
-            FROM scored GROUP BY customer_id
-        )
-        SELECT sums.customer_id AS customer_id, days_since_last_order, net_amount_to_date, value_to_date, value_90d,
-            order_count_365d, toFloat64(net_amount_90d) AS net_amount_90d, ratio_to_max_score, midrank_score,
-            margin_after, net_amount_after, order_count_after
-        FROM sums
-        INNER JOIN formulas ON sums.customer_id = formulas.customer_id
-        LEFT JOIN followed ON sums.customer_id = followed.customer_id
-        WHERE cityHash64(sums.customer_id) % {sample} = 0
+        {_scored("ratio_to_max", "inputs", f"{_CARRIED}, recency, frequency, monetary, potential")},
+        {_scored("midrank", "ratio_to_max", f"{_CARRIED}, ratio_to_max_score")}
+        SELECT scored.*, margin_after, net_amount_after, order_count_after
+        FROM midrank AS scored
+        LEFT JOIN followed ON scored.customer_id = followed.customer_id
+        WHERE cityHash64(scored.customer_id) % {sample} = 0
         ORDER BY customer_id
     """
     return client.query_arrow(statement, settings={"join_use_nulls": 0}).to_pandas()
+
+
+def _scored(normalisation: str, source: str, carried: str) -> str:
+    """A table expression: the carried columns of `source` and the total score by one normalisation.
+
+    All its rows are compared, so rows are neither repeated per formula nor joined back.
+    """
+    return f"""{normalisation}_components AS (SELECT *, {render("score_components", "1", f"'{normalisation}'")} FROM {source}),
+        {normalisation}_contributions AS (SELECT *, {render("score_contributions", "weights")} FROM {normalisation}_components),
+        {normalisation} AS (SELECT {carried}, total_score AS {normalisation}_score FROM {normalisation}_contributions)"""
 
 
 def potential_days(client: Client, settings: Settings) -> list[date]:

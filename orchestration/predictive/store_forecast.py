@@ -20,6 +20,13 @@ LARGEST_MEMBERS = 40
 OTHERS = "other"
 _TYPES = {"dimension": "str", "member": "str", "member_name": "str", "week": "datetime64[s]", "net_amount": "float64"}
 
+# Read before the rows replace those of before.
+MUST_HOLD = {
+    "a week of a series stands there once": "uniqExact(dimension, member, week_start_date) = count()",
+    "a forecast lies within its interval": "countIf(net_amount_low > net_amount OR net_amount > net_amount_high) = 0",
+    "coverage is between 0 and 1": "countIf(NOT ifNull(interval_coverage BETWEEN 0 AND 1, 1)) = 0",
+}
+
 
 def read_weekly_sales(client: Client, settings: Settings, day: date) -> pd.DataFrame:
     """Net sales of complete ISO weeks up to the end of `day`, one row per series and week with an order.
@@ -148,5 +155,5 @@ def replace_forecast(client: Client, settings: Settings, day: date, rows: pd.Dat
             # A float would lose a cent on its way into a decimal column.
             values = values.cast(pa.decimal128(18, 2), safe=False)
         columns[name] = values
-    with Replacement(client, settings, "sales_forecast", day) as incoming:
+    with Replacement(client, settings, "sales_forecast", day, MUST_HOLD) as incoming:
         incoming.insert(columns, version)

@@ -41,6 +41,15 @@ _STATED = {
     "region_share": pa.float64(),
 }
 
+# Read before the rows replace those of before.
+MUST_HOLD = {
+    "a place holds one product": "uniqExact(customer_id, rank) = count()",
+    "a product stands once in a list": "uniqExact(customer_id, product_id) = count()",
+    "scores are numbers": "countIf(NOT isFinite(score)) = 0",
+    "shares are between 0 and 1": "countIf(NOT (region_share BETWEEN 0 AND 1 AND ifNull(goes_with_share, 0) BETWEEN 0 AND 1)) = 0",
+    "every row says why": "countIf(reason_code NOT IN ('repurchase', 'goes_with', 'popular', 'similar_customers')) = 0",
+}
+
 
 def first_order_day(client: Client, settings: Settings, day: date) -> date | None:
     """Business date of the first valid order known at the end of `day`; None without one."""
@@ -173,7 +182,7 @@ def replace_recommendations(
     """Make the rows of all parts the recommendations of `day`, all at once or not at all; returns how many."""
     named = products.set_index("product_id")
     count = 0
-    with Replacement(client, settings, "product_recommendations", day) as incoming:
+    with Replacement(client, settings, "product_recommendations", day, MUST_HOLD) as incoming:
         for part in parts:
             if part.empty:
                 continue

@@ -8,6 +8,7 @@ import pandas as pd
 import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 
+from orchestration.errors import TierhouseError
 from orchestration.warehouse.settings import Settings
 
 
@@ -20,10 +21,16 @@ def frame_of(client: Client, statement: str, types: dict[str, str]) -> pd.DataFr
 
 
 class Replacement:
-    """Collects the rows of one as-of date of a predictive table beside it, and puts them in its place when all went well."""
+    """Collects the rows of one as-of date of a predictive table beside it, and puts them in its place when all went well.
 
-    def __init__(self, client: Client, settings: Settings, table: str, day: date) -> None:
-        self._client, self._day, self._count = client, day, 0
+    must_hold: names with SQL conditions over aggregates of the rows; one that does not hold raises TierhouseError, and the rows of
+    before stay.
+    """
+
+    def __init__(
+        self, client: Client, settings: Settings, table: str, day: date, must_hold: dict[str, str] | None = None
+    ) -> None:
+        self._client, self._day, self._count, self._must_hold = client, day, 0, must_hold or {}
         self._table = f"{settings.database('predictive')}.{table}"
 
     def __enter__(self) -> Replacement:
@@ -44,8 +51,21 @@ class Replacement:
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         if kind is None:
+            self._check()
             # The engine refuses to replace a partition by one without rows.
             change = f"REPLACE PARTITION {{day:Date}} FROM {self._table}_incoming"
             change = change if self._count else "DROP PARTITION {day:Date}"
             self._client.command(f"ALTER TABLE {self._table} {change}", parameters={"day": self._day})
         self._client.command(f"DROP TABLE {self._table}_incoming")
+
+    def _check(self) -> None:
+        if not self._must_hold:
+            return
+        conditions = ", ".join(f"toBool({condition})" for condition in self._must_hold.values())
+        held = self._client.query(f"SELECT {conditions} FROM {self._table}_incoming").result_rows[0]
+        broken = [name for name, holds in zip(self._must_hold, held, strict=True) if not holds]
+        if broken:
+            self._client.command(f"DROP TABLE {self._table}_incoming")
+            raise TierhouseError(
+                f"predictions for {self._table} of {self._day} are not written, those of before stay: not so is that {broken[0]}"
+            )

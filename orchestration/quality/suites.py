@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import date
 
-from orchestration.quality import facts, features, landing, marts
+from orchestration.quality import facts, features, landing, marts, predictive
 from orchestration.quality.checks import Build, Result, Suite
 from orchestration.quality.docs import write_docs
 from orchestration.quality.results import latest_results, recent_runs, store_results
@@ -28,14 +28,15 @@ TABLES = {
             "tier_value_contribution_snapshots",
             "tier_migration_snapshots",
         )
-    ],
+    ]
+    + [("predictive", name) for name in predictive.TABLES],
 }
 
 
 def run_suites(settings: Settings, layers: Iterable[str], as_of: date, build_id: str) -> list[Result]:
     """Judge `layers` (landing, facts, features, marts) for one as-of date; one result per expectation.
 
-    marts means the build `build_id` in the snapshots layer, published or not. Results go to
+    marts means the build `build_id` in the snapshots layer, published or not, and the day's predictions. Results go to
     `<prefix>_marts.data_quality_results` under run_id `build_id`, and to the pages in `settings.home/data_docs`.
     Nothing is raised for an expectation that fails: see `Result.blocks`.
     """
@@ -51,7 +52,7 @@ def run_suites(settings: Settings, layers: Iterable[str], as_of: date, build_id:
         elif layer == "features":
             suites += features.suites(build)
         else:
-            suites += marts.suites(client, build)
+            suites += [*marts.suites(client, build), *predictive.suites(build)]
     # Great Expectations takes seconds to import, so it waits until a refresh needs it.
     from orchestration.quality.validation import validate
 

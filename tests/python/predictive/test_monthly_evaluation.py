@@ -99,6 +99,14 @@ def test_a_day_before_the_first_order_is_refused(
         choose_day(client, settings, date(2001, 2, 3))
 
 
+def test_a_warehouse_whose_first_month_has_not_ended_is_told_to_wait(
+    client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluations, "refreshed_days", lambda *_: [date(2001, 2, 20)])
+    with pytest.raises(TierhouseError, match="no order was known by 2001-01-31, the last month end; evaluate when"):
+        choose_day(client, settings)
+
+
 def test_verdicts_promotions_and_what_came_later(client: Client, settings: Settings) -> None:
     made = evaluate_models(client, settings, DAY, FEW)
     rows = _rows(client, DAY + timedelta(days=1))
@@ -180,6 +188,25 @@ def test_a_second_potential_that_foresees_growth_is_promoted(client: Client, set
     assert (judged.verdict, judged.served_model) == ("promoted", "potential"), judged.reason
     values = _deciding_values(judged)
     assert values["potential_index"] == pytest.approx(0.0, abs=1e-9)
+
+
+def test_customers_are_compared_without_repeating_them_and_their_orders_are_read_once(
+    client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def noted(statement: str, **named: object) -> object:
+        asked.append(statement)
+        return query_arrow(statement, **named)
+
+    query_arrow = client.query_arrow
+    monkeypatch.setattr(client, "query_arrow", noted)
+    store_evaluation.read_customers(client, settings, date(2025, 11, 30), 90, DAY)
+
+    plan = [row[0] for row in client.query(f"EXPLAIN actions = 1 {asked[0]}").result_rows]
+    assert not [line for line in plan if "CROSS" in line.upper()]
+    # Once for what was known at the cut day, once for what followed.
+    assert len([line for line in plan if "ReadFromMergeTree" in line and "fct_orders" in line]) == 2
 
 
 def _deciding_values(judged: Evaluation) -> dict[str, float]:

@@ -7,11 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from threadpoolctl import threadpool_limits
 
 from orchestration.predictive import recommendation as subject
+from orchestration.predictive import recommendation_scores
 from orchestration.predictive.recommendation import (
     Choice,
     Fold,
@@ -22,31 +21,10 @@ from orchestration.predictive.recommendation import (
     recommend,
     unjudged,
 )
-from orchestration.predictive.recommendation_sources import Catalogue, history_of, top
+from orchestration.predictive.recommendation_sources import Catalogue, history_of
 
 PRODUCTS = 60
 COLUMNS = ["customer_id", "product_id", "lines_28d", "lines_90d", "lines_365d", "first_age", "last_age"]
-
-
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(
-    st.lists(
-        st.lists(st.sampled_from([-2.0, -0.0, 0.0, 0.5, 0.5, 3.0]), min_size=4, max_size=4), min_size=1, max_size=6
-    ),
-    st.integers(1, 6),
-    st.integers(0, 2**24 - 1),
-)
-def test_the_top_is_the_sorted_order_with_the_lower_column_first_among_equals(
-    rows: list[list[float]], count: int, mask: int
-) -> None:
-    scores = np.array(rows, dtype=np.float32)
-    allowed = np.array([bool(mask >> place & 1) for place in range(scores.size)]).reshape(scores.shape)
-
-    found = top(scores, allowed, count)
-
-    for row in range(len(scores)):
-        order = sorted(np.flatnonzero(allowed[row]), key=lambda column: (-scores[row, column], column))[:count]
-        assert found[row].tolist() == [*order, *[-1] * (count - len(order))]
 
 
 def test_the_last_places_are_new_products_and_no_product_comes_twice() -> None:
@@ -197,7 +175,8 @@ def test_the_order_of_rows_the_number_of_threads_and_the_size_of_blocks_change_n
     after = world.bought_after.sample(frac=1, random_state=3)
     with threadpool_limits(2):
         choice, rows = choose(replace(world, history=shuffled, bought_after=after), _world(seed=8))
-        monkeypatch.setattr(subject, "_CELLS_AT_ONCE", 37 * PRODUCTS)
+        monkeypatch.setattr(recommendation_scores, "_CUSTOMERS_AT_ONCE", 37)
+        monkeypatch.setattr(recommendation_scores, "_PRODUCTS_AT_ONCE", 7)
         again = recommend(shuffled, learn(shuffled, world.catalogue), world.catalogue, choice)
     assert choice == judged[0]
     pd.testing.assert_frame_equal(rows, judged[1], check_exact=True)

@@ -14,7 +14,9 @@ from own_warehouse import with_parsed_project
 
 from orchestration.errors import TierhouseError
 from orchestration.predictions import Forecasted, Recommended, choose_day, forecast_sales, recommend_products
+from orchestration.predictive import store_forecast, store_recommendation
 from orchestration.predictive.store_forecast import read_weekly_sales
+from orchestration.predictive.store_tables import Replacement
 from orchestration.warehouse.client import connect
 from orchestration.warehouse.settings import Settings
 
@@ -200,6 +202,43 @@ def test_what_came_after_the_day_changes_nothing(
 
     for name, rows in before.items():
         pd.testing.assert_frame_equal(_rows(client, name), rows, check_exact=True)
+
+
+@pytest.mark.parametrize(
+    ("table", "broken", "line"),
+    [
+        ("product_recommendations", {"region_share": "1.5"}, "shares are between 0 and 1"),
+        ("product_recommendations", {"score": "nan"}, "scores are numbers"),
+        ("product_recommendations", {"rank": "toUInt8(1)"}, "a place holds one product"),
+        ("product_recommendations", {"product_id": "toUInt64(7)"}, "a product stands once in a list"),
+        ("product_recommendations", {"reason_code": "'because'"}, "every row says why"),
+        ("sales_forecast", {"net_amount": "net_amount_high + 1"}, "a forecast lies within its interval"),
+        ("sales_forecast", {"interval_coverage": "-1."}, "coverage is between 0 and 1"),
+        ("sales_forecast", {"member": "''"}, "a week of a series stands there once"),
+    ],
+)
+def test_broken_predictions_do_not_replace_those_of_before(
+    client: Client,
+    settings: Settings,
+    recommended: Recommended,
+    forecasted: Forecasted,
+    table: str,
+    broken: dict[str, str],
+    line: str,
+) -> None:
+    before = _rows(client, table)
+    must_hold = {"product_recommendations": store_recommendation, "sales_forecast": store_forecast}[table].MUST_HOLD
+    changes = ", ".join(f"{value} AS {column}" for column, value in broken.items())
+    with (
+        pytest.raises(TierhouseError, match=f"those of before stay: not so is that {line}"),
+        Replacement(client, settings, table, DAY, must_hold),
+    ):
+        client.command(
+            f"INSERT INTO tierhouse_predictive.{table}_incoming SELECT * REPLACE ({changes}) "
+            f"FROM tierhouse_predictive.{table} WHERE as_of_date = toDate('{DAY}')"
+        )
+    pd.testing.assert_frame_equal(_rows(client, table), before)
+    assert client.command(f"EXISTS TABLE tierhouse_predictive.{table}_incoming") == 0
 
 
 def test_a_history_that_is_too_short_to_judge_by_says_so(client: Client, settings: Settings) -> None:

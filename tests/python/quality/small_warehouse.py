@@ -91,6 +91,28 @@ _TABLES = {
             from_tier, to_tier, toNullable(1.) AS share_of_from
         FROM values('from_tier String, to_tier String', ('bronze', 'gold'), ('gold', 'bronze'))
         """,
+    "predictive.potential": f"""
+        SELECT toDate('{DAY}') AS as_of_date, toUInt64(arrayJoin([1, 2])) AS customer_id,
+            toNullable(toDecimal64(5, 2)) AS category_headroom_90d, toNullable(0.5) AS headroom_share,
+            CAST(NULL AS Nullable(Float64)) AS growth_share, toNullable(0.1) AS new_product_acceptance_180d,
+            toNullable(1.) AS potential_index
+        """,
+    "predictive.potential_parts": f"""
+        SELECT toDate('{DAY}') AS as_of_date, toUInt64(arrayJoin([1, 2])) AS customer_id,
+            toNullable(toDecimal64(5, 2)) AS category_headroom_by_size_90d, toNullable(0.5) AS headroom_by_size_share,
+            toNullable(0.5) AS growth_slope_share, CAST(NULL AS Nullable(Float64)) AS growth_slope_p_value,
+            toNullable(0.5) AS expected_growth_share, toNullable(0.1) AS new_product_acceptance_fitted_180d,
+            toNullable(0.) AS potential_index_v2
+        """,
+    "predictive.churn": f"""
+        SELECT toDate('{DAY}') AS as_of_date, toUInt64(arrayJoin([1, 2])) AS customer_id, 7. AS expected_gap_days,
+            10. AS silence_open_days, 0. AS pause_open_days, 1.4 AS gap_ratio, 0.2 AS p_no_order_30d, 0. AS p_defected,
+            'low' AS churn_risk, toDecimal64(5, 2) AS value_at_risk
+        """,
+    "predictive.lifetime_value": f"""
+        SELECT toDate('{DAY}') AS as_of_date, toUInt64(arrayJoin([1, 2])) AS customer_id,
+            12. AS expected_order_count_365d, toNullable(1.) AS p_alive, CAST(NULL AS Nullable(Float64)) AS p_no_order_30d
+        """,
     "snapshots.published_builds": f"""
         SELECT toDate('{DAY - timedelta(days=1)}') AS as_of_date, 'build-of-yesterday' AS build_id,
             toUInt64(2) AS customer_count
@@ -102,7 +124,7 @@ def make_small_warehouse(client: Client, settings: Settings, prefix: str) -> Bui
     """Create every table under `prefix` and fill it with data that satisfy every expectation."""
     build = Build(replace(settings, prefix=prefix), DAY, BUILD)
     create_landing_tables(client, build.settings)
-    for layer in ("facts", "features", "seeds", "snapshots"):
+    for layer in ("facts", "features", "seeds", "snapshots", "predictive"):
         client.command(f"CREATE DATABASE {build.settings.database(layer)}")
     for name, rows in _TABLES.items():
         client.command(f"CREATE TABLE {prefix}_{name} ENGINE = MergeTree ORDER BY tuple() AS {rows}")

@@ -55,8 +55,10 @@ def stand_ins(client: Client, build: Build) -> list[dg.AssetsDefinition]:
         return run
 
     def build_snapshots(context: dg.AssetExecutionContext) -> None:
-        for _, table in TABLES["marts"]:
-            name = build.table("snapshots", table)
+        for layer, table in TABLES["marts"]:
+            if layer != "snapshots":
+                continue
+            name = build.table(layer, table)
             client.command(f"INSERT INTO {name} SELECT * REPLACE ('{context.run.run_id}' AS build_id) FROM {name}")
 
     def publish(context: dg.AssetExecutionContext) -> None:
@@ -153,6 +155,14 @@ def test_a_broken_build_is_not_published_and_one_line_says_why(client, build):
     assert "\n" not in line and line.startswith(
         "snapshots.customer_tier_snapshots: tier_of_the_ladder failed (1 violation): The tier is one of the seed"
     )
+    assert published(client, build) == ["build-of-yesterday"]
+
+
+def test_a_build_made_of_broken_predictions_is_not_published(client, build):
+    plant(client, build, "predictive.churn", {"p_defected": "2.", "customer_id": "3"})
+    result = refresh(client, build)
+    assert not result.success and steps(result)[-1] == "dbt_tiers"
+    assert reason(result, "quality_of_marts").startswith("predictive.churn: chances_in_range failed (1 violation)")
     assert published(client, build) == ["build-of-yesterday"]
 
 

@@ -65,6 +65,49 @@ def test_a_version_of_the_first_day_that_lands_is_good_and_none_is_found(build, 
     assert failed(judge(build, "landing")) == {("orders", "update_time_present")}
 
 
+def test_faults_in_what_the_models_say_of_the_day_are_found_and_other_days_are_not_read(build, client):
+    other_day = {"as_of_date": "as_of_date - 1", "customer_id": "customer_id"}
+    plant(client, build, "predictive.potential", {"headroom_share": "nan", "customer_id": "3"}, {})
+    plant(client, build, "predictive.potential_parts", {"potential_index_v2": "1.5", "customer_id": "3"})
+    plant(
+        client,
+        build,
+        "predictive.churn",
+        {"p_defected": "1.01", "customer_id": "3"},
+        {"gap_ratio": "inf", "customer_id": "4"},
+        {"value_at_risk": "toDecimal64(-1, 2)", "churn_risk": "'none'", "customer_id": "5"},
+        other_day | {"p_no_order_30d": "-1."},
+    )
+    plant(
+        client,
+        build,
+        "predictive.lifetime_value",
+        {"p_alive": "-0.1", "expected_order_count_365d": "nan", "customer_id": "3"},
+        {},
+        other_day,
+    )
+    assert failed(judge(build, "marts")) == {
+        ("potential", "one_row_per_customer"),
+        ("potential", "shares_in_range"),
+        ("potential", "second_version_in_range"),
+        ("churn", "chances_in_range"),
+        ("churn", "silence_is_a_number"),
+        ("churn", "value_at_risk_not_negative"),
+        ("churn", "risk_known"),
+        ("lifetime_value", "one_row_per_customer"),
+        ("lifetime_value", "chances_in_range"),
+        ("lifetime_value", "expected_orders_are_a_number"),
+    }
+
+
+def test_a_day_whose_predictions_are_no_longer_kept_can_be_judged(build, client):
+    for table in TABLES["marts"]:
+        if table[0] == "predictive":
+            client.command(f"TRUNCATE TABLE {build.table(*table)}")
+    client.command(f"TRUNCATE TABLE {build.table('predictive', 'potential_parts')}")
+    assert failed(judge(build, "marts")) == set()
+
+
 def test_landing_without_orders_is_found(build, client):
     client.command(f"TRUNCATE TABLE {build.table('landing', 'orders')}")
     assert failed(judge(build, "landing")) == {("orders", "not_empty")}
