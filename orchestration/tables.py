@@ -59,6 +59,39 @@ def tier_table(client: Client, settings: Settings, as_of: date) -> str:
     return _text(table)
 
 
+def standards_hint(client: Client, settings: Settings, as_of: date) -> str | None:
+    """What to do where the standards of `as_of` hardly fit the base, as those made for other prices; None where they do.
+
+    They hardly fit where a tier and the better ones hold less than a quarter of their quota, or more than four times of it.
+    Fewer customers than a review asks for say nothing."""
+    from orchestration.predictive.threshold_review import FEWEST_CUSTOMERS
+
+    rows = client.query(
+        f"""
+        SELECT coalesce(nullIf(tier_label, ''), tier) AS label, maximum_lifetime_value_top_share AS quota,
+            sum(customer_count) OVER (ORDER BY tier_rank) / sum(customer_count) OVER () AS held
+        FROM {settings.database("marts")}.tier_value_contribution AS contribution
+        INNER JOIN (
+            SELECT tier, tier_label, maximum_lifetime_value_top_share FROM {settings.database("seeds")}.tier_standards
+            WHERE valid_from = (
+                SELECT max(valid_from) FROM {settings.database("seeds")}.tier_standards WHERE valid_from <= {{as_of:Date}}
+            )
+        ) AS standards ON contribution.tier = standards.tier
+        WHERE contribution.as_of_date = {{as_of:Date}}
+        QUALIFY sum(customer_count) OVER () >= {FEWEST_CUSTOMERS} AND quota < 1 AND (held < quota / 4 OR held > quota * 4)
+        ORDER BY tier_rank LIMIT 1
+        """,
+        parameters={"as_of": as_of},
+    ).result_rows
+    if not rows:
+        return None
+    label, quota, held = rows[0]
+    return (
+        f"{_percent(quota)} should be {label} or better by the standards, and {_percent(held)} are: "
+        "`tierhouse review` proposes thresholds for this base"
+    )
+
+
 def recommendation_table(client: Client, settings: Settings, day: date) -> str:
     """How well each method foresaw the last two weeks, and which ones made the lists of `day`."""
     database = settings.database("predictive")

@@ -1,9 +1,14 @@
 """The tables that commands print, over marts made for the purpose."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date
 
-from orchestration.tables import tier_table
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from orchestration.tables import standards_hint, tier_table
 from orchestration.warehouse.client import connect
 from orchestration.warehouse.settings import Settings
 
@@ -31,3 +36,49 @@ def test_a_tier_without_customers_is_called_by_its_name(own_warehouse: Settings)
         ["gold", "黄金"],
         ["silver", "0"],
     ]
+
+
+@contextmanager
+def tiers_of(settings: Settings, counts: tuple[int, int, int]) -> Iterator[Client]:
+    """Marts and seeds of a day on which so many customers are gold, silver and bronze, by standards of 10, 30 and 100 %."""
+    marts, seeds = settings.database("marts"), settings.database("seeds")
+    client = connect(settings)
+    for database in (marts, seeds):
+        client.command(f"CREATE DATABASE {database}")
+    try:
+        client.command(
+            f"CREATE TABLE {marts}.tier_value_contribution ENGINE = Memory AS "
+            "SELECT toDate('2024-05-01') AS as_of_date, tier, tier_rank, customer_count FROM "
+            "values('tier LowCardinality(String), tier_rank UInt8, customer_count UInt64', "
+            f"('gold', 1, {counts[0]}), ('silver', 2, {counts[1]}), ('bronze', 3, {counts[2]}))"
+        )
+        client.command(
+            f"CREATE TABLE {seeds}.tier_standards ENGINE = Memory AS SELECT * FROM "
+            "values('valid_from Date, tier String, tier_label String, maximum_lifetime_value_top_share Float64', "
+            "('1970-01-01', 'gold', 'gold 黄金', 0.1), ('1970-01-01', 'silver', '', 0.3), ('1970-01-01', 'bronze', '', 1), "
+            "('2025-01-01', 'gold', '', 0.9))"
+        )
+        yield client
+    finally:
+        for database in (marts, seeds):
+            client.command(f"DROP DATABASE {database}")
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        ((24, 300, 676), "10.0 % should be gold 黄金 or better by the standards, and 2.4 % are"),
+        ((25, 50, 925), None),
+        ((30, 44, 926), "30.0 % should be silver or better by the standards, and 7.4 % are"),
+        ((401, 300, 299), "10.0 % should be gold 黄金 or better by the standards, and 40.1 % are"),
+        ((400, 300, 300), None),
+        ((0, 0, 199), None),
+    ],
+)
+def test_standards_that_hardly_fit_the_base_lead_to_the_review(
+    own_warehouse: Settings, counts: tuple[int, int, int], said: str | None
+) -> None:
+    settings = replace(own_warehouse, prefix="hinted")
+    with tiers_of(settings, counts) as client:
+        hint = standards_hint(client, settings, date(2024, 5, 1))
+    assert (hint or "").split(":")[0] == (said or "")
