@@ -37,7 +37,10 @@ _LARGE_FILE = 8_000_000
 _PIECE = 1 << 18
 _WHOLE_DIGITS = len(str(LARGEST_DECIMAL))
 
-_PARQUET_SETTINGS: dict[str, int | str] = {"input_format_parquet_allow_missing_columns": 0}
+_PARQUET_SETTINGS: dict[str, int | str] = {
+    "input_format_parquet_allow_missing_columns": 0,
+    "input_format_parquet_case_insensitive_column_matching": 1,
+}
 _CSV_SETTINGS: dict[str, int | str] = {
     # By position, not by name: so that a row shows whether it has as many fields as the header.
     "input_format_with_names_use_header": 0,
@@ -59,7 +62,7 @@ def land_directory(
 ) -> LandingReport:
     """Land a folder that holds one file, or one folder of files, per landing table, as one batch.
 
-    Files: .parquet, .csv and .jsonl, the last two also with .gz or .zst; columns by name in any order. Landing the same
+    Files: .parquet, .csv and .jsonl, the last two also with .gz or .zst; columns by name, in any order, of CSV and Parquet also in capitals. Landing the same
     files twice adds nothing. `progress` is called with one line per step. Takes the writer lock.
     Raises TierhouseError, and lands nothing, when the folder, a required table or a required column is missing, a file
     cannot be read, or more than `settings.refusal_limit` of the rows of a table are refused.
@@ -222,27 +225,33 @@ def _parquet_columns(table: Table, path: Path, label: str) -> tuple[int, list[st
     with pq.ParquetFile(path) as file:
         metadata, schema = file.metadata, file.schema_arrow
         nulls = _columns_with_nulls(metadata)
+    # Several systems write names in capitals; the engine finds them as well.
+    names = [name.lower() if _in_contract(table, name.lower()) else name for name in schema.names]
     columns = []
-    for field in schema:
-        if not _in_contract(table, field.name) or pa.types.is_null(field.type):
+    for name, field in zip(names, schema, strict=True):
+        if not _in_contract(table, name) or pa.types.is_null(field.type):
             continue
         type_and_family = _parquet_type(field.type)
         if type_and_family is None:
             raise TierhouseError(
                 f"{label}: the column {field.name} is of type {field.type}; write it as a plain column"
             )
-        column = table.column(field.name)
+        column = table.column(name)
         type, family = type_and_family
         if not _fits(column.kind, family):
             raise TierhouseError(
                 f"{label}: the column {field.name} is of type {field.type} where the contract wants a {column.kind}"
             )
         is_nullable = field.nullable and field.name in nulls
-        columns.append(Delivered(field.name, f"Nullable({type})" if is_nullable else type, family))
+        columns.append(Delivered(name, f"Nullable({type})" if is_nullable else type, family))
     # A column of type null is there, but holds nothing: it is read as missing values, refused where one is needed.
-    empty = [field.name for field in schema if pa.types.is_null(field.type) and _in_contract(table, field.name)]
+    empty = [
+        name
+        for name, field in zip(names, schema, strict=True)
+        if pa.types.is_null(field.type) and _in_contract(table, name)
+    ]
     columns += [Delivered(name, "Nullable(String)", "text") for name in empty]
-    return metadata.num_rows, schema.names, columns
+    return metadata.num_rows, names, columns
 
 
 def _columns_with_nulls(metadata: pq.FileMetaData) -> set[str]:

@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from deliveries import line, order, write_csv, write_orders, write_parquet
@@ -338,3 +339,24 @@ def test_a_parquet_file_whose_statistics_are_absent_is_judged_the_same(warehouse
     table = pq.read_table(tmp_path / "order_lines.parquet")
     pq.write_table(table, tmp_path / "order_lines.parquet", write_statistics=False)
     assert warehouse.land(tmp_path, limit=1)["order_lines"].reasons == {"negative value: quantity": 1}
+
+
+def test_a_parquet_file_may_name_its_columns_in_capitals(warehouse, tmp_path):
+    write_orders(tmp_path, [order(customer_id="7")], [line(), line(1, 2, unit_cost="")])
+    write_parquet(tmp_path / "order_lines.parquet", [line(1, 1, unit_cost="2"), line(1, 2, unit_cost="")])
+    (tmp_path / "order_lines.csv").unlink()
+    table = pq.read_table(tmp_path / "order_lines.parquet")
+    table = table.rename_columns([name.upper() for name in table.column_names])
+    beside = pa.array(["x", "y"])
+    pq.write_table(table.append_column("Note", beside).append_column("note", beside), tmp_path / "order_lines.parquet")
+    outcome = warehouse.land(tmp_path)["order_lines"]
+    assert (outcome.landed, outcome.quarantined) == (2, 0)
+    assert outcome.warnings == ["order_lines.parquet: ignored unknown columns Note, note"]
+    assert warehouse.rows("SELECT line_no, unit_cost FROM {landing}.order_lines ORDER BY line_no") == [
+        (1, Decimal(2)),
+        (2, None),
+    ]
+
+    pq.write_table(table.append_column("quantity", table["QUANTITY"]), tmp_path / "order_lines.parquet")
+    with pytest.raises(TierhouseError, match="has the column quantity more than once"):
+        warehouse.land(tmp_path)
