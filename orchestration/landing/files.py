@@ -62,8 +62,9 @@ def land_directory(
 ) -> LandingReport:
     """Land a folder that holds one file, or one folder of files, per landing table, as one batch.
 
-    Files: .parquet, .csv and .jsonl, the last two also with .gz or .zst; columns by name, in any order, of CSV and Parquet also in capitals. Landing the same
-    files twice adds nothing. `progress` is called with one line per step. Takes the writer lock.
+    Files: .parquet, .csv and .jsonl, the last two also with .gz or .zst; columns by name in any order, of Parquet and CSV
+    also in capitals. Landing the same files twice adds nothing. `progress` is called with one line per step. Takes the
+    writer lock.
     Raises TierhouseError, and lands nothing, when the folder, a required table or a required column is missing, a file
     cannot be read, or more than `settings.refusal_limit` of the rows of a table are refused.
     """
