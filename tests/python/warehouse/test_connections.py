@@ -106,6 +106,8 @@ def test_a_client_that_does_not_finish_its_request_loses_its_connection(monkeypa
     post = b"POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\n"
     assert answers_to(post + b"a").startswith(b"HTTP/1.1 408 Request Timeout\r\n")
     assert answers_to(post + b"abc" + post).count(b"HTTP/1.1 408") == 1
+    # Empty lines before a request are no request, and no reason to wait for one.
+    assert answers_to(b"GET /ping HTTP/1.1\r\n\r\n", b"\r\n", pause=0.02).count(b"200 OK") == 1
 
 
 def test_a_client_may_be_slow_as_long_as_it_goes_on(monkeypatch):
@@ -120,6 +122,13 @@ def test_a_client_may_be_slow_as_long_as_it_goes_on(monkeypatch):
         ).count(b"200 OK")
         == 2
     )
+
+
+def test_a_body_that_stays_out_is_answered_behind_the_request_before_it(monkeypatch):
+    monkeypatch.setattr(protocol, "RECEIVE_SECONDS", 0.1)
+    late, post = b"GET /late HTTP/1.1\r\n\r\n", b"POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\na"
+    first, second = answers_to(late + post).split(b"HTTP/1.1 ")[1:]
+    assert first.startswith(b"200 OK") and second.startswith(b"408")
 
 
 def test_a_client_of_pipelined_requests_that_goes_away_ends_its_query(server):
