@@ -5,7 +5,9 @@ import contextlib
 import http.client
 import socket
 import threading
+import types
 import urllib.parse
+from collections.abc import Iterator
 
 import pytest
 import uvicorn
@@ -172,3 +174,30 @@ def test_a_query_is_ended_until_it_ends_also_while_all_workers_are_busy(tmp_path
         await busy
 
     asyncio.run(run())
+
+
+def test_a_kill_that_waits_for_its_query_keeps_nobody_from_ending_others(tmp_path, monkeypatch):
+    monkeypatch.setattr(app, "WORKERS_ASIDE", 1)
+    application = app.Application(None, None, tmp_path, "")
+    entered, ended = threading.Event(), threading.Event()
+
+    class Kill:
+        statement = types.SimpleNamespace(kind=b"KILL")
+        request = types.SimpleNamespace(flag=lambda name: False, parameters={})
+        cancel = ended.set
+
+        def chunks(self) -> Iterator[bytes]:
+            entered.set()
+            assert ended.wait(PATIENCE_SECONDS), "nothing ended the query"
+            yield from ()
+
+    async def receive() -> dict:
+        await asyncio.to_thread(entered.wait)
+        return {"type": "http.disconnect"}
+
+    async def say(*_, **__) -> None:
+        pass
+
+    answer = types.SimpleNamespace(started=False, start=say, finish=say)
+    asyncio.run(application._execute(Kill(), receive, answer))
+    assert ended.is_set()
