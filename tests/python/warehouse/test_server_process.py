@@ -227,6 +227,26 @@ def test_a_server_that_a_command_started_ends_when_its_home_is_gone(tmp_path):
     wait_until(is_refused, "the server of the deleted home to end")
 
 
+def test_a_server_whose_home_another_one_has_begun_anew_leaves_it_the_record(tmp_path):
+    by_command, by_hand = tmp_path / "by_command", tmp_path / "by_hand"
+    settings = ensure_running(Settings.from_environment({"TIERHOUSE_HOME": str(by_command)}))
+    running = start_server(by_hand)
+    for home in (by_command, by_hand):
+        record = json.loads(server_file(home).read_text())
+        home.rename(tmp_path / f"gone_{home.name}")
+        server_file(home).parent.mkdir(parents=True)
+        server_file(home).write_text(json.dumps(record | {"pid": os.getpid()}))
+
+    def is_refused() -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex((settings.host, settings.port)) != 0
+
+    wait_until(is_refused, "the server of the deleted home to end")
+    assert stop_server(running) == 0
+    for home in (by_command, by_hand):
+        assert json.loads(server_file(home).read_text())["pid"] == os.getpid()
+
+
 def test_a_stale_record_of_a_dead_server_is_not_believed(server, tmp_path):
     (tmp_path / "warehouse").mkdir()
     record = {"pid": server.process.pid, "host": "127.0.0.1", "port": server.port}
