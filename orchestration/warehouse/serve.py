@@ -254,8 +254,11 @@ def _is_own(record: Path) -> bool:
     """Whether the record is there and of this process: where a folder was deleted, another server may have begun a new one."""
     try:
         return json.loads(record.read_text())["pid"] == os.getpid()
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
         return False
+    except OSError:
+        # It cannot be read now, as where too many files are open.
+        return True
 
 
 def _remove_server_file(record: Path) -> None:
