@@ -150,7 +150,7 @@
                 if(
                     {{ target }}_by_score,
                     {{ needed_value(
-                        'targets.total_score', target ~ '_bars.score', 'reinterpretAsFloat64(reinterpretAsUInt64(BAR) + 1)'
+                        'targets.total_score', target ~ '_bars.score', rounded_score('BAR + 1e-12')
                     ) }}, null
                 ) as {{ target }}_total_score,
                 arrayMap(criterion -> criterion.1, arrayFilter(criterion -> {{ target }}_by_standards and not criterion.2, [

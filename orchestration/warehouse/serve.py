@@ -93,7 +93,7 @@ def serve(settings: Settings, until_idle: bool = False) -> None:
         try:
             asyncio.run(_listen(application, listener, settings, idle_seconds))
         finally:
-            server_file(settings.home).unlink(missing_ok=True)
+            _remove_server_file(server_file(settings.home))
             engine.close()
 
 
@@ -141,7 +141,7 @@ class _Server(uvicorn.Server):
     def _leave(self) -> None:
         """End at once, as by SIGKILL: what the engine has committed is on the disk, and nothing else would stay in any case."""
         logger.warning("what still runs does not end; leaving without it")
-        self._record.unlink(missing_ok=True)
+        _remove_server_file(self._record)
         os._exit(0)
 
     @contextmanager
@@ -157,8 +157,8 @@ async def _stop_when_idle(application, server: uvicorn.Server, idle_seconds: flo
     while application.running or time.monotonic() - application.last_used < idle_seconds:
         await asyncio.sleep(min(1.0, idle_seconds / 4))
         # Nobody finds a server whose folder was deleted, as by `make clean`; it would hold port and memory for nothing.
-        if not record.exists():
-            logger.info("%s is gone; stopping", record)
+        if not _is_own(record):
+            logger.info("%s is gone, or another server's; stopping", record)
             break
     else:
         logger.info("nobody asked for %.0f s; stopping", idle_seconds)
@@ -248,6 +248,22 @@ def _write_server_file(settings: Settings, host: str, port: int) -> None:
     partial = path.with_suffix(".tmp")
     partial.write_text(json.dumps({"pid": os.getpid(), "host": host, "port": port}))
     partial.replace(path)
+
+
+def _is_own(record: Path) -> bool:
+    """Whether the record is there and of this process: where a folder was deleted, another server may have begun a new one."""
+    try:
+        return json.loads(record.read_text())["pid"] == os.getpid()
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
+        return False
+    except OSError:
+        # It cannot be read now, as where too many files are open.
+        return True
+
+
+def _remove_server_file(record: Path) -> None:
+    if _is_own(record):
+        record.unlink(missing_ok=True)
 
 
 @click.command()

@@ -89,6 +89,8 @@ class Application:
         self._pool = ThreadPoolExecutor(WORKERS, "request")
         # For what takes little time and ends queries: it must not wait for those.
         self._aside = ThreadPoolExecutor(WORKERS_ASIDE, "aside")
+        # KILL QUERY is wanted most when everything is busy, and may itself wait for what it ends (SYNC).
+        self._kills = ThreadPoolExecutor(WORKERS, "kill")
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serve one HTTP request (or the lifespan protocol)."""
@@ -116,6 +118,7 @@ class Application:
                     sweeper.cancel()
                 self._pool.shutdown(wait=True, cancel_futures=True)
                 self._aside.shutdown(wait=True, cancel_futures=True)
+                self._kills.shutdown(wait=True, cancel_futures=True)
                 self.sessions.expire(everything=True)
                 await send({"type": "lifespan.shutdown.complete"})
                 return
@@ -131,6 +134,9 @@ class Application:
 
     async def _soon_in_thread(self, function: Callable[..., Result], *arguments) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._aside, function, *arguments)
+
+    async def _kill_in_thread(self, function: Callable[..., Result], *arguments) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._kills, function, *arguments)
 
     async def _route(self, scope: Message, receive: Receive, send: Send) -> None:
         path, method = scope["path"], scope["method"]
@@ -223,8 +229,7 @@ class Application:
 
     async def _execute(self, execution: Execution, receive: Receive, answer: "_Answer") -> None:
         pieces = execution.chunks()
-        # KILL QUERY is wanted most when everything is busy.
-        run = self._soon_in_thread if execution.statement.kind == b"KILL" else self._in_thread
+        run = self._kill_in_thread if execution.statement.kind == b"KILL" else self._in_thread
         beside = [asyncio.create_task(self._watch(receive, execution))]
         if execution.request.flag("send_progress_in_http_headers") or "session_id" in execution.request.parameters:
             beside.append(asyncio.create_task(answer.report_progress(execution)))
@@ -263,7 +268,7 @@ class Application:
                 await asyncio.wait({step})
                 if not step.cancelled():
                     step.exception()
-            await self._in_thread(_close, pieces)
+            await run(_close, pieces)
 
     async def _watch(self, receive: Receive, execution: Execution) -> None:
         """End the query when its client goes away."""

@@ -52,6 +52,9 @@ class Protocol(HttpToolsProtocol):
         self._line_bytes += len(data)
         if self._in_body:
             self._waits_since = self.loop.time()
+        elif self._waits_since is None:
+            # Also where it is no request yet: empty lines before one begin none, and would keep the connection for ever.
+            self._wait_for_client()
         self._unset_keepalive_if_required()
         while data:
             try:
@@ -150,7 +153,7 @@ class Protocol(HttpToolsProtocol):
         if self._waits_since is None or self.transport.is_closing():
             return
         is_answered = self.cycle is not None and not self.cycle.response_complete
-        if self.flow.read_paused or (is_answered and not self._in_body):
+        if self.flow.read_paused or self.pipeline or (is_answered and not self._in_body):
             self._waits_since = self.loop.time()
         left = self._waits_since + RECEIVE_SECONDS - self.loop.time()
         if left > 0:

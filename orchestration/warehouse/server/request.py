@@ -299,9 +299,11 @@ async def _decoded(request: Request, receive: Receive) -> AsyncGenerator[bytes, 
         try:
             decoded = _through(decoders, bytes(waiting))
             # What has no encoding, or is small, is not worth a thread; a little that decodes to much is.
-            while (found := next(decoded, None)) is not None:
+            found = next(decoded, None)
+            while found is not None:
                 yield found
-                await asyncio.sleep(0)
+                is_much = len(found) >= _PIECE_BYTES
+                found = await asyncio.to_thread(next, decoded, None) if is_much else next(decoded, None)
             for one in decoders:
                 one.finish()
         except ServerError as error:

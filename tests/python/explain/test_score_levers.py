@@ -1,6 +1,5 @@
 """The levers under the rule score: a stated change of one measure flips the tier, by the SQL of scores, criteria and machine."""
 
-import math
 import random
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -153,7 +152,7 @@ def changes(row: dict[str, Any], target: str, base: Base) -> list[tuple[dict[str
         ]
     potential = row[f"{target}_p_score"]
     if potential is not None:
-        found.append(({"p_score": min(1.0, potential + 1e-9)}, True))
+        found.append(({"p_score": potential}, True))
         if potential - 1e-6 > row["p_score"]:
             found.append(({"p_score": potential - 1e-6}, False))
     return found
@@ -209,7 +208,7 @@ def test_the_second_implementation_finds_the_same_total_scores(engine: Client, s
                 others,
                 base.rule("ladder")[rank - 1][5],
                 margin,
-                lambda score: math.nextafter(score, 2),
+                lambda score: round(score + 1e-12, 12),
             )
             assert row[f"{target}_total_score"] == need.value
             assert row[f"{target}_missing_count"] == (not need.is_met)

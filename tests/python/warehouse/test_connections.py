@@ -5,7 +5,9 @@ import contextlib
 import http.client
 import socket
 import threading
+import types
 import urllib.parse
+from collections.abc import Iterator
 
 import pytest
 import uvicorn
@@ -106,6 +108,8 @@ def test_a_client_that_does_not_finish_its_request_loses_its_connection(monkeypa
     post = b"POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\n"
     assert answers_to(post + b"a").startswith(b"HTTP/1.1 408 Request Timeout\r\n")
     assert answers_to(post + b"abc" + post).count(b"HTTP/1.1 408") == 1
+    # Empty lines before a request are no request, and no reason to wait for one.
+    assert answers_to(b"GET /ping HTTP/1.1\r\n\r\n", b"\r\n", pause=0.02).count(b"200 OK") == 1
 
 
 def test_a_client_may_be_slow_as_long_as_it_goes_on(monkeypatch):
@@ -120,6 +124,13 @@ def test_a_client_may_be_slow_as_long_as_it_goes_on(monkeypatch):
         ).count(b"200 OK")
         == 2
     )
+
+
+def test_a_body_that_stays_out_is_answered_behind_the_request_before_it(monkeypatch):
+    monkeypatch.setattr(protocol, "RECEIVE_SECONDS", 0.1)
+    late, post = b"GET /late HTTP/1.1\r\n\r\n", b"POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\na"
+    first, second = answers_to(late + post).split(b"HTTP/1.1 ")[1:]
+    assert first.startswith(b"200 OK") and second.startswith(b"408")
 
 
 def test_a_client_of_pipelined_requests_that_goes_away_ends_its_query(server):
@@ -163,3 +174,30 @@ def test_a_query_is_ended_until_it_ends_also_while_all_workers_are_busy(tmp_path
         await busy
 
     asyncio.run(run())
+
+
+def test_a_kill_that_waits_for_its_query_keeps_nobody_from_ending_others(tmp_path, monkeypatch):
+    monkeypatch.setattr(app, "WORKERS_ASIDE", 1)
+    application = app.Application(None, None, tmp_path, "")
+    entered, ended = threading.Event(), threading.Event()
+
+    class Kill:
+        statement = types.SimpleNamespace(kind=b"KILL")
+        request = types.SimpleNamespace(flag=lambda name: False, parameters={})
+        cancel = ended.set
+
+        def chunks(self) -> Iterator[bytes]:
+            entered.set()
+            assert ended.wait(PATIENCE_SECONDS), "nothing ended the query"
+            yield from ()
+
+    async def receive() -> dict:
+        await asyncio.to_thread(entered.wait)
+        return {"type": "http.disconnect"}
+
+    async def say(*_, **__) -> None:
+        pass
+
+    answer = types.SimpleNamespace(started=False, start=say, finish=say)
+    asyncio.run(application._execute(Kill(), receive, answer))
+    assert ended.is_set()

@@ -1,5 +1,6 @@
 """The less usual parts of the HTTP interface: native compression, progress headers, roles, query ids, buffering, limits."""
 
+import asyncio
 import bz2
 import concurrent.futures
 import gzip
@@ -8,8 +9,10 @@ import http.client
 import json
 import lzma
 import socket
+import threading
 import time
 import urllib.parse
+from collections.abc import Iterator
 
 import brotli
 import lz4.block
@@ -19,6 +22,7 @@ import zstandard
 from clickhouse_cityhash.cityhash import CityHash128
 from embedded_server import PATIENCE_SECONDS, READER, READER_PASSWORD, ask_on, wait_until
 
+from orchestration.warehouse.server import request
 from orchestration.warehouse.server.blocks import BlockDecoder
 from orchestration.warehouse.server.compression import choose_encoding, decoder
 from orchestration.warehouse.server.errors import ServerError
@@ -145,6 +149,29 @@ def test_a_little_that_stands_for_much_is_decoded_in_pieces(name, compress):
     assert max(sizes) <= (4 << 20 if name in ("br", "xz", "bz2") else 48 << 20)
     if name != "br":
         assert sum(len(piece) for _ in range(2) for piece in decoding.decode(little)) == 2 * size
+
+
+def test_a_little_that_stands_for_much_keeps_the_loop_from_nobody(monkeypatch):
+    threads = []
+
+    class Decoding:
+        def decode(self, data: bytes) -> Iterator[bytes]:
+            for _ in range(4):
+                threads.append(threading.current_thread())
+                yield bytes(1 << 20)
+
+        def finish(self) -> None:
+            pass
+
+    async def receive() -> dict:
+        return {"type": "http.request", "body": b"a little"}
+
+    async def read() -> int:
+        return sum([len(piece) async for piece in request._decoded(None, receive)])
+
+    monkeypatch.setattr(request, "_decoders", lambda _: [Decoding()])
+    assert asyncio.run(read()) == 4 << 20
+    assert len(threads) == 4 and threading.main_thread() not in threads[1:]
 
 
 def test_progress_comes_as_headers_while_the_query_runs(server):

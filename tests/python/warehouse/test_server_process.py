@@ -1,6 +1,7 @@
 """The server as a process: it starts by itself, keeps what was committed, and says in one line why it cannot start."""
 
 import contextlib
+import errno
 import fcntl
 import http.client
 import json
@@ -19,7 +20,7 @@ import pytest
 from embedded_server import PATIENCE_SECONDS, ROOT, start_server, stop_server, wait_until
 
 from orchestration.errors import TierhouseError
-from orchestration.warehouse import client
+from orchestration.warehouse import client, serve
 from orchestration.warehouse.client import (
     FOLDER_IN_USE,
     connect,
@@ -225,6 +226,41 @@ def test_a_server_that_a_command_started_ends_when_its_home_is_gone(tmp_path):
             return probe.connect_ex((settings.host, settings.port)) != 0
 
     wait_until(is_refused, "the server of the deleted home to end")
+
+
+def test_a_server_whose_home_another_one_has_begun_anew_leaves_it_the_record(tmp_path):
+    by_command, by_hand = tmp_path / "by_command", tmp_path / "by_hand"
+    settings = ensure_running(Settings.from_environment({"TIERHOUSE_HOME": str(by_command)}))
+    running = start_server(by_hand)
+    for home in (by_command, by_hand):
+        record = json.loads(server_file(home).read_text())
+        home.rename(tmp_path / f"gone_{home.name}")
+        server_file(home).parent.mkdir(parents=True)
+        server_file(home).write_text(json.dumps(record | {"pid": os.getpid()}))
+
+    def is_refused() -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex((settings.host, settings.port)) != 0
+
+    wait_until(is_refused, "the server of the deleted home to end")
+    assert stop_server(running) == 0
+    for home in (by_command, by_hand):
+        assert json.loads(server_file(home).read_text())["pid"] == os.getpid()
+
+
+def test_a_record_that_cannot_be_read_now_is_no_reason_to_end(tmp_path, monkeypatch):
+    record = tmp_path / "server.json"
+    assert not serve._is_own(record)
+    record.write_text("no record")
+    assert not serve._is_own(record)
+    record.write_text(json.dumps({"pid": os.getpid()}))
+    assert serve._is_own(record)
+
+    def refuse(*_, **__) -> str:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    assert serve._is_own(record)
 
 
 def test_a_stale_record_of_a_dead_server_is_not_believed(server, tmp_path):
