@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from orchestration.landing.report import LandingReport
+from orchestration.seeds import rows_in_force
 from orchestration.warehouse.settings import Settings
 
 
@@ -66,20 +67,16 @@ def standards_hint(client: Client, settings: Settings, as_of: date) -> str | Non
     Fewer customers than a review asks for say nothing."""
     from orchestration.predictive.threshold_review import FEWEST_CUSTOMERS
 
+    standards = rows_in_force(f"{settings.database('seeds')}.tier_standards", "{as_of:Date}")
     rows = client.query(
         f"""
-        SELECT coalesce(nullIf(tier_label, ''), tier) AS label, maximum_lifetime_value_top_share AS quota,
-            sum(customer_count) OVER (ORDER BY tier_rank) / sum(customer_count) OVER () AS held
+        SELECT coalesce(nullIf(standards.tier_label, ''), contribution.tier) AS label, maximum_lifetime_value_top_share AS quota,
+            sum(customer_count) OVER (ORDER BY contribution.tier_rank) / sum(customer_count) OVER () AS held
         FROM {settings.database("marts")}.tier_value_contribution AS contribution
-        INNER JOIN (
-            SELECT tier, tier_label, maximum_lifetime_value_top_share FROM {settings.database("seeds")}.tier_standards
-            WHERE valid_from = (
-                SELECT max(valid_from) FROM {settings.database("seeds")}.tier_standards WHERE valid_from <= {{as_of:Date}}
-            )
-        ) AS standards ON contribution.tier = standards.tier
+        INNER JOIN {standards} AS standards ON contribution.tier = standards.tier
         WHERE contribution.as_of_date = {{as_of:Date}}
         QUALIFY sum(customer_count) OVER () >= {FEWEST_CUSTOMERS} AND quota < 1 AND (held < quota / 4 OR held > quota * 4)
-        ORDER BY tier_rank LIMIT 1
+        ORDER BY contribution.tier_rank LIMIT 1
         """,
         parameters={"as_of": as_of},
     ).result_rows

@@ -7,6 +7,7 @@ import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 
 from orchestration.errors import TierhouseError
+from orchestration.seeds import rows_in_force
 from orchestration.warehouse.settings import Settings
 
 _FEATURES = (
@@ -36,8 +37,7 @@ def read_potential_inputs(
     weights: dict[str, float] = {
         part: weight
         for part, weight in client.query(
-            f"SELECT part, weight FROM {seed} WHERE valid_from = "
-            f"(SELECT max(valid_from) FROM {seed} WHERE valid_from <= {{as_of:Date}})",
+            f"SELECT part, weight FROM {rows_in_force(seed, '{as_of:Date}')}",
             parameters={"as_of": as_of},
         ).result_rows
     }

@@ -14,6 +14,7 @@ from orchestration.macros import render
 from orchestration.predictive.cutoff import known, until
 from orchestration.predictive.evaluation import Evaluation
 from orchestration.predictive.evaluation_text import in_words
+from orchestration.seeds import rows_in_force
 from orchestration.warehouse.settings import Settings
 
 # A cut day is judged by at most about this many customers, chosen by the hash of their id.
@@ -79,8 +80,8 @@ def read_customers(
     statement = f"""
         WITH {_INPUTS} AS formula,
         (
-            SELECT CAST(({", ".join(f"sumIf(weight, component = '{name}')" for name in "rfmp")}), '{_WEIGHTS}') FROM {weights}
-            WHERE valid_from = (SELECT max(valid_from) FROM {weights} WHERE valid_from <= {until(cut)})
+            SELECT CAST(({", ".join(f"sumIf(weight, component = '{name}')" for name in "rfmp")}), '{_WEIGHTS}')
+            FROM {rows_in_force(weights, until(cut))}
         ) AS weights,
         sums AS (
             SELECT customer_id, toUInt32({until(cut)} - max(business_date)) AS days_since_last_order,
@@ -144,7 +145,7 @@ def read_potential(client: Client, settings: Settings, day: date) -> pd.DataFram
     table = client.query_arrow(
         f"""
         WITH weights AS (
-            SELECT {weights} FROM {seed} WHERE valid_from = (SELECT max(valid_from) FROM {seed} WHERE valid_from <= {until(day)})
+            SELECT {weights} FROM {rows_in_force(seed, until(day))}
         ),
         stored AS (
             SELECT customer_id, ({" + ".join(total)}) / nullIf({" + ".join(known_weight)}, 0) AS potential_index

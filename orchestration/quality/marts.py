@@ -6,6 +6,7 @@ from clickhouse_connect.driver.client import Client
 
 from orchestration.landing.tables import scalar
 from orchestration.quality.checks import Build, Suite, none, rows, whole
+from orchestration.seeds import rows_in_force
 
 # A base that loses half its customers overnight lost data, not customers.
 _SMALLEST_SHARE_OF_YESTERDAY = 0.5
@@ -28,7 +29,7 @@ def suites(client: Client, build: Build) -> list[Suite]:
     }
     customers = f"(SELECT count() FROM {snapshots['customer_tier_snapshots']})"
     standards = build.table("seeds", "tier_standards")
-    ladder = f"{standards} WHERE valid_from = (SELECT max(valid_from) FROM {standards} WHERE valid_from <= {build.day})"
+    ladder = rows_in_force(standards, build.day)
     yesterday = _customers_before(client, build)
     expectations = {
         "customer_tier_snapshots": [

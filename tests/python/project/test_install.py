@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+
+from orchestration import doctor
 
 ROOT = Path(__file__).parents[3]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -36,11 +39,27 @@ def test_the_lock_names_exact_versions_and_no_addresses():
     assert "://" not in text and " @ " not in text
 
 
+VERSIONS = [(3, minor) for minor in range(9, 17)]
+
+
+def is_named(version: tuple[int, int]) -> bool:
+    return ".".join(map(str, version)) in SpecifierSet(PROJECT["project"]["requires-python"])
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_makefile_and_doctor_judge_a_python_as_the_project_does(version, monkeypatch):
+    question = next(line for line in (ROOT / "Makefile").read_text().splitlines() if line.startswith("SUPPORTED := "))
+    monkeypatch.setattr(sys, "version_info", (*version, 1))
+    with pytest.raises(SystemExit) as answer:
+        exec(question.removeprefix("SUPPORTED := "))
+    assert (not answer.value.code) == is_named(version)
+    assert (next(doctor.examine())[1] == "") == is_named(version)
+
+
 def fake_python(folder: Path, name: str, version: tuple[int, int]) -> None:
     """A command that answers the Makefile's question as a Python of this version would, and does nothing else."""
-    is_supported = ".".join(map(str, version)) in SpecifierSet(PROJECT["project"]["requires-python"])
     path = folder / name
-    path.write_text(f"#!/bin/sh\nexit {0 if is_supported else 1}\n")
+    path.write_text(f"#!/bin/sh\nexit {0 if is_named(version) else 1}\n")
     path.chmod(0o755)
 
 
