@@ -159,7 +159,7 @@ def _land(client: Client, settings: Settings, name: str, rows: pd.DataFrame, loa
 
 
 def _build(
-    settings: Settings, run: str, *arguments: str, select: str = "path:models/staging path:models/facts"
+    settings: Settings, run: str, *arguments: str, select: str = "fqn:tierhouse.staging fqn:tierhouse.facts"
 ) -> None:
     selection = ["--select", *select.split(), "--exclude", "resource_type:test", "resource_type:unit_test"]
     list(dbt.build(settings, run, LAST_DAY.isoformat(), [*selection, *arguments]))
