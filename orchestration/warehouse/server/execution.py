@@ -29,6 +29,7 @@ from orchestration.warehouse.server.errors import ServerError
 from orchestration.warehouse.server.guard import NEVER_ZERO, check_setting, refuse_files_of_the_server
 from orchestration.warehouse.server.inputs import structure_of_input
 from orchestration.warehouse.server.native import (
+    MARK_REVISION,
     ZONE_REVISION,
     answer_revision,
     has_plain_times,
@@ -487,7 +488,7 @@ class Execution:
             self.format = output_format
             if output_format.lower() == "native" and self._revision:
                 # What is not a SELECT answers in one block, without DateTime columns.
-                yield from rewrite_blocks([data], [])
+                yield from rewrite_blocks([data], [], marked=self._revision >= MARK_REVISION)
             else:
                 yield data
 
@@ -576,11 +577,12 @@ class Execution:
         first = next(blocks, None)
         if first is None:
             return
-        if self._revision < ZONE_REVISION or not has_plain_times(first):
+        marked = self._revision >= MARK_REVISION
+        if self._revision < ZONE_REVISION or not (marked or has_plain_times(first)):
             columns = []
         elif columns is None:
             columns = self._columns_elsewhere()
-        yield from rewrite_blocks(itertools.chain([first], blocks), columns)
+        yield from rewrite_blocks(itertools.chain([first], blocks), columns, marked)
 
     def _columns(self, handle: Handle) -> list[tuple[str, str]]:
         """Names and full types of the statement's columns; none where the engine does not say. Not in the query log, where
