@@ -62,6 +62,18 @@ _SPAN_LOG = f"""CREATE TABLE IF NOT EXISTS system.opentelemetry_span_log (
     `attribute.names` Array(LowCardinality(String)) ALIAS mapKeys(attribute),
     `attribute.values` Array(String) ALIAS mapValues(attribute)
 ) ENGINE = Memory SETTINGS max_rows_to_keep = {100_000}""".encode()
+# What monitoring asks for first, of the metrics that a server measures in the background and the engine in process does not.
+_METRICS_VIEW = b"""CREATE OR REPLACE VIEW system.asynchronous_metrics SQL SECURITY INVOKER AS
+    SELECT 'Uptime' AS metric, toFloat64(uptime()) AS value, 'Seconds since the server started.' AS description
+    UNION ALL SELECT 'NumberOfDatabases', count(), 'Databases.' FROM system.databases
+    UNION ALL SELECT 'NumberOfTables', count(), 'Tables of all databases.' FROM system.tables
+    UNION ALL SELECT 'TotalPartsOfMergeTreeTables', count(), 'Active parts.' FROM system.parts WHERE active
+    UNION ALL SELECT 'TotalRowsOfMergeTreeTables', sum(rows), 'Rows in active parts.' FROM system.parts WHERE active
+    UNION ALL SELECT 'TotalBytesOfMergeTreeTables', sum(bytes_on_disk), 'Bytes of active parts.' FROM system.parts WHERE active
+    UNION ALL SELECT 'MaxPartCountForPartition', max(parts), 'Most active parts of a partition.' FROM (
+        SELECT count() AS parts FROM system.parts WHERE active GROUP BY database, table, partition_id)
+    UNION ALL SELECT concat('DiskTotal_', name), total_space, 'Bytes of the disk.' FROM system.disks
+    UNION ALL SELECT concat('DiskAvailable_', name), free_space, 'Free bytes of the disk.' FROM system.disks"""
 # Defaults of a server rather than of a local tool.
 _HANDLE_SETTINGS = {"implicit_select": "0", "allow_introspection_functions": "0"}
 
@@ -204,6 +216,7 @@ class Engine:
         # The log's table exists once something is in it.
         self._keeper.query(b"SYSTEM FLUSH LOGS")
         self._keeper.query(_QUERY_LOG_VIEW)
+        self._keeper.query(_METRICS_VIEW)
         self._keeper.query(_SESSION_LOG)
         self._keeper.query(_SPAN_LOG)
         self.version = self._keeper.value(b"SELECT version()")
