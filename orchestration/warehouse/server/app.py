@@ -202,6 +202,9 @@ class Application:
             answer.execution = execution
             await self._execute(execution, receive, answer)
         except ServerError as error:
+            if request.unparsed.strip():
+                text = request.unparsed.decode("utf-8", "surrogateescape")
+                await self._soon_in_thread(self.engine.log_unparsed, user, request.query_id, text, error)
             await answer.fail(error)
         except ClientGone:
             pass

@@ -4,7 +4,7 @@ import contextlib
 import os
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,27 +27,53 @@ READER_ROLE = "warehouse_reader"
 _OWNER_ROLE = "warehouse_owner"
 _QUERY_LOG_TABLE = "engine_query_log"
 # Tables of `system` that show what others ask; without a row policy every role could read them.
-_OWNERS_TABLES = (_QUERY_LOG_TABLE, "session_log", "processes")
-ID_IN_SETTINGS = f"substringIndex(Settings['{QUERY_ID_SETTING}'], char(10), 1)"
-# A statement without the clauses that this layer puts into it for its data and rows, which would show a path of the server.
+_OWNERS_TABLES = (_QUERY_LOG_TABLE, "session_log", "opentelemetry_span_log", "processes")
+# The lines of that setting: the client's query id, what tells the query from others of that id, the name of its user.
+_MARK = f"Settings['{QUERY_ID_SETTING}']"
+ID_AS_ASKED = f"if({_MARK} = '', query_id, substringIndex({_MARK}, char(10), 1))"
+USER_AS_ASKED = f"if({_MARK} = '', user, splitByChar(char(10), {_MARK})[3])"
+# A statement without the clauses that this layer puts into it for its data and rows, which would show a path of the server,
+# and with the functions again for which it put values there.
 _FROM_BODY = r" FROM INFILE \'[^\']*/bodies/[^\']*\' "
+_VALUE = r"$$/\*asked\*/\('(?:[^'\\]|\\.)*' AS `(\w+\(\))`\)$$"
 QUERY_AS_ASKED = (
-    f"replaceRegexpOne(replaceRegexpOne(query, '{_FROM_BODY}FORMAT Values$', 'VALUES'),"
-    rf" '{_FROM_BODY}|\nINTO OUTFILE \'/dev/fd/[0-9]+\' APPEND ', '')"
+    f"replaceRegexpOne(replaceRegexpOne(replaceRegexpAll(query, {_VALUE}, $$\\1$$), '{_FROM_BODY}FORMAT Values$', 'VALUES'),"
+    rf" '{_FROM_BODY}|\nINTO OUTFILE \'/dev/fd/[0-9]+\' APPEND (/\\*added\\*/FORMAT \\w+$)?', '')"
 )
+AS_ASKED = f"""{ID_AS_ASKED} AS query_id, if(is_initial_query, {ID_AS_ASKED}, initial_query_id) AS initial_query_id,
+    {USER_AS_ASKED} AS user, if(is_initial_query, {USER_AS_ASKED}, initial_user) AS initial_user, {QUERY_AS_ASKED} AS query,
+    mapFilter((name, value) -> name != '{QUERY_ID_SETTING}', Settings) AS Settings"""
 # Begins a statement that this layer runs beside those of clients, of which the log holds nothing.
 UNLOGGED = f"/* `{QUERY_ID_SETTING}` */ ".encode()
-# The log as clients expect it: with their own ids, and without the setting that carried them and the statements that set it.
-_QUERY_LOG_VIEW = f"""CREATE OR REPLACE VIEW system.query_log SQL SECURITY INVOKER AS SELECT * REPLACE (
-    if({ID_IN_SETTINGS} = '', query_id, {ID_IN_SETTINGS}) AS query_id,
-    if({ID_IN_SETTINGS} = '' OR NOT is_initial_query, initial_query_id, {ID_IN_SETTINGS}) AS initial_query_id,
-    {QUERY_AS_ASKED} AS query,
-    mapFilter((name, value) -> name != '{QUERY_ID_SETTING}', Settings) AS Settings
-) FROM system.{_QUERY_LOG_TABLE} WHERE position(query, '`{QUERY_ID_SETTING}`') = 0""".encode()
+# The log as clients expect it: with their own ids and names, without the setting that carried them and the statements that
+# set it.
+_QUERY_LOG_VIEW = f"""CREATE OR REPLACE VIEW system.query_log SQL SECURITY INVOKER AS SELECT * REPLACE ({AS_ASKED})
+    FROM system.{_QUERY_LOG_TABLE} WHERE position(query, '`{QUERY_ID_SETTING}`') = 0""".encode()
+_LOGGED_BYTES = 100_000
 _SESSION_LOG = f"""CREATE TABLE IF NOT EXISTS system.session_log (
     type LowCardinality(String), session_id String, event_date Date DEFAULT today(), event_time DateTime DEFAULT now(),
     user Nullable(String), interface LowCardinality(String) DEFAULT 'HTTP'
 ) ENGINE = Memory SETTINGS max_rows_to_keep = {100_000}""".encode()
+_SPAN_LOG = f"""CREATE TABLE IF NOT EXISTS system.opentelemetry_span_log (
+    hostname LowCardinality(String) DEFAULT hostName(), trace_id UUID, span_id UInt64, parent_span_id UInt64,
+    operation_name LowCardinality(String), kind Enum8('INTERNAL' = 0, 'SERVER' = 1, 'CLIENT' = 2, 'PRODUCER' = 3, 'CONSUMER' = 4),
+    start_time_us UInt64, finish_time_us UInt64, finish_date Date DEFAULT today(),
+    attribute Map(LowCardinality(String), String),
+    `attribute.names` Array(LowCardinality(String)) ALIAS mapKeys(attribute),
+    `attribute.values` Array(String) ALIAS mapValues(attribute)
+) ENGINE = Memory SETTINGS max_rows_to_keep = {100_000}""".encode()
+# What monitoring asks for first, of the metrics that a server measures in the background and the engine in process does not.
+_METRICS_VIEW = b"""CREATE OR REPLACE VIEW system.asynchronous_metrics SQL SECURITY INVOKER AS
+    SELECT 'Uptime' AS metric, toFloat64(uptime()) AS value, 'Seconds since the server started.' AS description
+    UNION ALL SELECT 'NumberOfDatabases', count(), 'Databases.' FROM system.databases
+    UNION ALL SELECT 'NumberOfTables', count(), 'Tables of all databases.' FROM system.tables
+    UNION ALL SELECT 'TotalPartsOfMergeTreeTables', count(), 'Active parts.' FROM system.parts WHERE active
+    UNION ALL SELECT 'TotalRowsOfMergeTreeTables', sum(rows), 'Rows in active parts.' FROM system.parts WHERE active
+    UNION ALL SELECT 'TotalBytesOfMergeTreeTables', sum(bytes_on_disk), 'Bytes of active parts.' FROM system.parts WHERE active
+    UNION ALL SELECT 'MaxPartCountForPartition', max(parts), 'Most active parts of a partition.' FROM (
+        SELECT count() AS parts FROM system.parts WHERE active GROUP BY database, table, partition_id)
+    UNION ALL SELECT concat('DiskTotal_', name), total_space, 'Bytes of the disk.' FROM system.disks
+    UNION ALL SELECT concat('DiskAvailable_', name), free_space, 'Free bytes of the disk.' FROM system.disks"""
 # Defaults of a server rather than of a local tool.
 _HANDLE_SETTINGS = {"implicit_select": "0", "allow_introspection_functions": "0"}
 
@@ -98,7 +124,7 @@ class Handle:
         """Change settings for everything this handle runs from now on."""
         if settings:
             clauses = [f"`{name}` = {quote(value)}" for name, value in settings.items()]
-            self.query(("SET " + ", ".join(clauses)).encode("utf-8", "surrogateescape"))
+            self.query(UNLOGGED + ("SET " + ", ".join(clauses)).encode("utf-8", "surrogateescape"))
 
     def use(self, database: str) -> None:
         """Change the current database."""
@@ -190,7 +216,9 @@ class Engine:
         # The log's table exists once something is in it.
         self._keeper.query(b"SYSTEM FLUSH LOGS")
         self._keeper.query(_QUERY_LOG_VIEW)
+        self._keeper.query(_METRICS_VIEW)
         self._keeper.query(_SESSION_LOG)
+        self._keeper.query(_SPAN_LOG)
         self.version = self._keeper.value(b"SELECT version()")
         self.timezone = self._keeper.value(b"SELECT timezone()")
 
@@ -215,10 +243,9 @@ class Engine:
             handle = self._connect()
             try:
                 where = f"has({{marks:Array(String)}}, Settings['{QUERY_ID_SETTING}'])"
-                listed = f"[{', '.join(map(quote, marks))}]"
                 with contextlib.suppress(ServerError):
                     handle.query(
-                        f"KILL QUERY WHERE {where} ASYNC".encode(), parameters={"marks": escape_parameter(listed)}
+                        f"KILL QUERY WHERE {where} ASYNC".encode(), parameters={"marks": array_parameter(marks)}
                     )
             finally:
                 handle.close()
@@ -245,14 +272,64 @@ class Engine:
 
     def log_session(self, user: str, session_id: str) -> None:
         """Write a new session of a client into system.session_log; the engine itself knows none."""
-        sql = (
-            b"INSERT INTO system.session_log (type, session_id, user) SELECT 'LoginSuccess', {id:String}, {user:String}"
+        self._log(
+            "session_log",
+            {"type": "'LoginSuccess'", "session_id": "{id:String}", "user": "{user:String}"},
+            id=session_id,
+            user=user,
         )
+
+    def log_unparsed(self, user: str, query_id: str, query: str, error: ServerError) -> None:
+        """Write a statement that does not parse into the query log; the engine itself logs what it has parsed."""
+        now, name, own_id = "now64(6)", "{user:String}", "{id:String}"
+        values = {
+            "hostname": "hostName()",
+            "type": "'ExceptionBeforeStart'",
+            "event_date": "today()",
+            "event_time": "now()",
+            "event_time_microseconds": now,
+            "query_start_time": "now()",
+            "query_start_time_microseconds": now,
+            "query": "{query:String}",
+            "exception_code": str(error.code),
+            "exception": "{exception:String}",
+            "is_initial_query": "1",
+            "user": name,
+            "initial_user": name,
+            "query_id": own_id,
+            "initial_query_id": own_id,
+            "interface": "'HTTP'",
+        }
+        exception = error.text(self.version).rstrip()
+        self._log(_QUERY_LOG_TABLE, values, user=user, id=query_id, query=query[:_LOGGED_BYTES], exception=exception)
+
+    def log_span(self, trace_id: str, parent: str, seconds: float, attributes: dict[str, str]) -> None:
+        """Write a query that was part of a client's trace, and has just ended, into system.opentelemetry_span_log."""
+        values = {
+            "trace_id": "toUUID({trace:String})",
+            "span_id": "rand64()",
+            "parent_span_id": "reinterpretAsUInt64(reverse(unhex({parent:String})))",
+            "operation_name": "'query'",
+            "kind": "'SERVER'",
+            "start_time_us": f"finish_time_us - {int(seconds * 1e6)}",
+            "finish_time_us": "toUnixTimestamp64Micro(now64(6))",
+            "attribute": "mapFromArrays({names:Array(String)}, {values:Array(String)})",
+        }
+        names, texts = list(attributes.keys()), list(attributes.values())
+        self._log("opentelemetry_span_log", values, trace=trace_id, parent=parent, names=names, values=texts)
+
+    def _log(self, table: str, row: dict[str, str], **parameters: str | list[str]) -> None:
+        """Write one row, of values in SQL, into one of the logs that this layer keeps; where it cannot be written, nobody fails."""
+        columns = ", ".join(f"{value} AS {name}" for name, value in row.items())
         handle = self._connect()
-        try:
-            handle.query(sql, parameters={"id": escape_parameter(session_id), "user": escape_parameter(user)})
-        finally:
-            handle.close()
+        with contextlib.suppress(ServerError), contextlib.closing(handle):
+            handle.query(
+                UNLOGGED + f"INSERT INTO system.{table} ({', '.join(row)}) SELECT {columns}".encode(),
+                parameters={
+                    name: escape_parameter(value) if isinstance(value, str) else array_parameter(value)
+                    for name, value in parameters.items()
+                },
+            )
 
     def close(self) -> None:
         """Shut the engine down once the last handle is closed."""
@@ -282,6 +359,12 @@ def escape_parameter(text: str) -> str:
     return (
         text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r").replace("\0", "\\0")
     )
+
+
+def array_parameter(texts: Iterable[str]) -> str:
+    """Texts as the engine wants the value of an Array(String) parameter: a literal, escaped once."""
+    quoted = (escape_parameter(text).replace("'", "\\'") for text in texts)
+    return "[" + ", ".join(f"'{text}'" for text in quoted) + "]"
 
 
 def _prepare_default_database(data: Path) -> None:

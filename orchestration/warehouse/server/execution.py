@@ -13,11 +13,12 @@ from dataclasses import dataclass, field, replace
 
 from orchestration.warehouse.server.accounts import READER, Account, Accounts, read_account_statement
 from orchestration.warehouse.server.engine import (
-    ID_IN_SETTINGS,
-    QUERY_AS_ASKED,
+    AS_ASKED,
+    ID_AS_ASKED,
     QUERY_ID_SETTING,
     READER_ROLE,
     UNLOGGED,
+    USER_AS_ASKED,
     Engine,
     Handle,
     Progress,
@@ -28,6 +29,7 @@ from orchestration.warehouse.server.errors import ServerError
 from orchestration.warehouse.server.guard import NEVER_ZERO, check_setting, refuse_files_of_the_server
 from orchestration.warehouse.server.inputs import structure_of_input
 from orchestration.warehouse.server.native import (
+    MARK_REVISION,
     ZONE_REVISION,
     answer_revision,
     has_plain_times,
@@ -83,12 +85,11 @@ _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _DESCRIBING = b"print_pretty_type_names = 0, log_queries = 0, output_format = 'JSONCompactEachRow'"
 # What may stand behind a table that has no alias.
 _NO_ALIAS = (b"", b")", b"WHERE", b"PREWHERE", b"GROUP", b"ORDER", b"LIMIT", b"SETTINGS", b"FORMAT", b"UNION")
-_PROCESSES = f"""(SELECT * REPLACE (
-    if({ID_IN_SETTINGS} = '', query_id, {ID_IN_SETTINGS}) AS query_id,
-    if({ID_IN_SETTINGS} = '' OR NOT is_initial_query, initial_query_id, {ID_IN_SETTINGS}) AS initial_query_id,
-    {QUERY_AS_ASKED} AS query,
-    mapFilter((name, value) -> name != '{QUERY_ID_SETTING}', Settings) AS Settings
-) FROM system.processes)""".encode()
+_PROCESSES = f"(SELECT * REPLACE ({AS_ASKED}) FROM system.processes)".encode()
+# Functions that the engine would answer with its own id of a query, and with the one user that it knows.
+_ID_FUNCTIONS = frozenset([b"queryid", b"query_id", b"initialqueryid", b"initial_query_id"])
+_USER_FUNCTIONS = frozenset([b"currentuser", b"current_user", b"user"])
+_TRACE_PARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f][13579bdf]")
 _GET_IS_READONLY = (
     "For queries over HTTP, method GET implies readonly. You should use method POST for modifying queries."
 )
@@ -114,12 +115,13 @@ class Execution:
     started: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
-        self.mark = f"{self.request.query_id}\n{uuid.uuid4()}"
+        self.mark = f"{self.request.query_id}\n{uuid.uuid4()}\n{self.user}"
         self.timezone = self.engine.timezone
         self.output_format = self.request.format
         self.reads_only = self.account.reads_only
         self.readonly = self.reads_only or self.request.method != "POST"
         self._cancelled = threading.Event()
+        self._parses = True
         self._writes = False
 
     @property
@@ -151,6 +153,7 @@ class Execution:
         with (
             self.queries.entered(self.user, self.request.query_id, self, replaces),
             self._handle() as (handle, session),
+            self._logged(),
         ):
             if session is not None:
                 own = session.settings.items()
@@ -175,6 +178,28 @@ class Execution:
                     self.progress.result_bytes += len(piece)
                     for start in range(0, len(piece), _PIECE_BYTES):
                         yield piece[start : start + _PIECE_BYTES]
+
+    @contextlib.contextmanager
+    def _logged(self) -> Iterator[None]:
+        """Note what the engine does not: a statement that does not parse, and the trace of a client that the query is part of."""
+        code = 0
+        try:
+            yield
+        except ServerError as error:
+            code = error.code
+            if code == 62 and not self._parses:
+                self.request.unparsed = self.statement.text
+            raise
+        finally:
+            trace = _TRACE_PARENT.fullmatch(self.request.headers.get("traceparent", ""))
+            if trace is not None:
+                attributes = {
+                    "clickhouse.query_id": self.request.query_id,
+                    "clickhouse.query_status": "ExceptionWhileProcessing" if code else "QueryFinish",
+                    "clickhouse.exception_code": str(code),
+                    "db.statement": self.statement.text.decode("utf-8", "replace"),
+                }
+                self.engine.log_span(trace[1], trace[2], time.monotonic() - self.started, attributes)
 
     @contextlib.contextmanager
     def _handle(self) -> Iterator[tuple[Handle, Session | None]]:
@@ -220,7 +245,7 @@ class Execution:
         """One statement only, and a reading one where only reading is allowed. What does not parse goes on: the engine
         says best what is wrong with it."""
         kind, count = handle.classify(self.statement.text)
-        self._writes = kind == "MUTATING"
+        self._parses, self._writes = count > 0, kind == "MUTATING"
         if count > 1:
             raise ServerError(62, "SYNTAX_ERROR", "Syntax error (Multi-statements are not allowed).")
         if not self.readonly or kind == "READ_ONLY" or self._is_harmless():
@@ -438,11 +463,13 @@ class Execution:
         elif statement.kind == b"KILL" and statement.mentions(b"query"):
             self.format = output_format
             yield from self._whole(handle, self._kill(handle), output_format)
-        elif statement.is_select and not self._writes:
+        elif statement.is_select and self._parses and not self._writes:
             self.format = output_format
             yield from self._rows(handle, session, output_format, parameters)
         else:
             self.format = output_format if statement.has_result else None
+            if self._parses and (statement.is_select or statement.kind == b"INSERT"):
+                statement = self._with_values(statement)
             yield from self._whole(handle, statement.text, output_format)
 
     def _whole(self, handle: Handle, sql: bytes, output_format: str) -> Iterator[bytes]:
@@ -461,7 +488,7 @@ class Execution:
             self.format = output_format
             if output_format.lower() == "native" and self._revision:
                 # What is not a SELECT answers in one block, without DateTime columns.
-                yield from rewrite_blocks([data], [])
+                yield from rewrite_blocks([data], [], marked=self._revision >= MARK_REVISION)
             else:
                 yield data
 
@@ -469,25 +496,41 @@ class Execution:
         """Run KILL QUERY; gives a query for its result, with the ids and words of clients."""
         statement, own = self.statement, self.engine.open()
         try:
-            sql = b"SELECT query_id, engine_id, query FROM " + _PROCESSES.replace(
+            sql = b"SELECT query_id, engine_id, user, query FROM " + _PROCESSES.replace(
                 b"* REPLACE", b"query_id AS engine_id, * REPLACE", 1
             )
             lines = own.query(sql, "JSONCompactEachRow").bytes().splitlines()
         finally:
             own.close()
-        as_asked = {engine_id: (query_id, query) for query_id, engine_id, query in map(json.loads, lines)}
+        as_asked = {engine_id: (query_id, user, query) for query_id, engine_id, user, query in map(json.loads, lines)}
         end = statement.format_token.start if statement.format_token else len(statement.text)
         tokens = tuple(token for token in statement.tokens if token.start < end)
-        sql = _translate_query_id(replace(statement, text=statement.text[:end], tokens=tokens))
+        sql = _translate_names(replace(statement, text=statement.text[:end], tokens=tokens))
         sql += b"\n, " if statement.settings else b"\nSETTINGS "
         sql += b"output_format = 'JSONCompactEachRow'"
         result = handle.query(sql, "JSONCompactEachRow", self.request.query_parameters)
         rows = []
         for status, engine_id, user, query in map(json.loads, result.bytes().splitlines()):
-            query_id, query = as_asked.get(engine_id, (engine_id, query))
+            query_id, user, query = as_asked.get(engine_id, (engine_id, user, query))
             rows.append(json.dumps([status, query_id, user, query]))
         structure = "kill_status String, query_id String, user String, query String"
         return f"SELECT * FROM format(JSONCompactEachRow, {quote(structure)}, {quote(chr(10).join(rows))})".encode()
+
+    def _with_values(self, statement: Statement) -> Statement:
+        """The statement with the client's query id and user in place of the functions that ask for them: each as a value with the
+        function's name, so that no column is called otherwise."""
+        values = dict.fromkeys(_ID_FUNCTIONS, self.request.query_id)
+        if self.user != "default":
+            values |= dict.fromkeys(_USER_FUNCTIONS, self.user)
+        text, tokens = statement.text, statement.tokens
+        for place in range(len(tokens) - 3, 0, -1):
+            token, before = tokens[place], tokens[place - 1].upper
+            value = values.get(token.text.lower()) if token.kind == "word" else None
+            is_call = [one.text for one in tokens[place + 1 : place + 3]] == [b"(", b")"]
+            if value is not None and is_call and before not in (b".", b"INTO", b"TABLE", b"FUNCTION"):
+                literal = f"/*asked*/({quote(value)} AS `{token.text.decode()}()`)".encode("utf-8", "surrogateescape")
+                text = text[: token.start] + literal + text[tokens[place + 2].end :]
+        return statement if text == statement.text else read_statement(text, len(text))
 
     def _explain_missing_rights(self) -> None:
         """Say why a user who can log in is unknown to the engine, where the statement names one."""
@@ -511,7 +554,7 @@ class Execution:
         joinable = lower in _JOINABLE_FORMATS and not any(
             self.statement.mentions(word) or word in settings for word in _UNJOINABLE_WORDS
         )
-        statement = _with_ids_of_clients(self.statement)
+        statement = self._with_values(_with_ids_of_clients(self.statement))
         if lower == "native":
             columns = None
             if self._revision >= ZONE_REVISION and session is not None and session.is_changed:
@@ -534,11 +577,12 @@ class Execution:
         first = next(blocks, None)
         if first is None:
             return
-        if self._revision < ZONE_REVISION or not has_plain_times(first):
+        marked = self._revision >= MARK_REVISION
+        if self._revision < ZONE_REVISION or not (marked or has_plain_times(first)):
             columns = []
         elif columns is None:
             columns = self._columns_elsewhere()
-        yield from rewrite_blocks(itertools.chain([first], blocks), columns)
+        yield from rewrite_blocks(itertools.chain([first], blocks), columns, marked)
 
     def _columns(self, handle: Handle) -> list[tuple[str, str]]:
         """Names and full types of the statement's columns; none where the engine does not say. Not in the query log, where
@@ -673,18 +717,16 @@ def _into_pipe(statement: Statement, output_format: str) -> bytes:
     token = statement.format_token
     if token is not None:
         return statement.text[: token.start] + clause + statement.text[token.start :]
-    return statement.text + clause + b"FORMAT " + output_format.encode()
+    return statement.text + clause + b"/*added*/FORMAT " + output_format.encode()
 
 
-def _translate_query_id(statement: Statement) -> bytes:
-    """KILL QUERY by the ids that clients know: the engine's own ones stand in its process list."""
-    mark = f"Settings['{QUERY_ID_SETTING}']"
-    expression = f"if({mark} = '', query_id, substringIndex({mark}, char(10), 1))".encode()
-    text, shift = statement.text, 0
-    for token in statement.tokens:
-        if token.identifier == b"query_id":
-            text = text[: token.start + shift] + expression + text[token.end + shift :]
-            shift += len(expression) - (token.end - token.start)
+def _translate_names(statement: Statement) -> bytes:
+    """KILL QUERY by the ids and users that clients know: the engine's own ones stand in its process list."""
+    text = statement.text
+    expressions = {b"query_id": ID_AS_ASKED.encode(), b"user": USER_AS_ASKED.encode()}
+    for token in reversed(statement.tokens):
+        if token.identifier in expressions:
+            text = text[: token.start] + expressions[token.identifier] + text[token.end :]
     return text
 
 

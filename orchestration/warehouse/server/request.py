@@ -89,7 +89,8 @@ class ExternalTable:
 @dataclass
 class Request:
     """A request, read to its end. `parameters` are the URL's and the form's; texts hold raw bytes as surrogates. `session_values`
-    are those parameters of the interface that its session has SET, once it is in there."""
+    are those parameters of the interface that its session has SET, once it is in there; `unparsed` is a statement that turned out to
+    be none."""
 
     method: str
     headers: Headers
@@ -100,6 +101,7 @@ class Request:
     query_id: str = ""
     roles: tuple[str, ...] = ()
     session_values: dict[str, str] = field(default_factory=dict)
+    unparsed: bytes = b""
 
     def value(self, name: str) -> str:
         """A parameter of the interface, of the request or else of its session; empty where neither names it."""
@@ -244,9 +246,13 @@ async def read_body(request: Request, receive: Receive, folder: Path) -> None:
         # A long statement keeps the loop from nobody.
         limit = _statement_limit(request)
         long = len(text) > _LONG_STATEMENT_BYTES
-        request.statement = (
-            await asyncio.to_thread(read_statement, text, limit) if long else read_statement(text, limit)
-        )
+        try:
+            request.statement = (
+                await asyncio.to_thread(read_statement, text, limit) if long else read_statement(text, limit)
+            )
+        except ServerError:
+            request.unparsed = text
+            raise
         if request.statement.data_start is not None:
             _keep_data(request, text[request.statement.data_start :], folder)
 
