@@ -39,15 +39,15 @@ class Drift:
 def bin_edges(values: np.ndarray) -> list[float]:
     """Inner edges of up to ten bins with equal shares of the reference; fewer where values are equal. NaN is left out.
 
-    Where a tenth or more of the reference has its smallest or its largest value, what lies beyond that has a bin too, which
-    holds nothing of the reference: a feature that was the same for all and is not any more has drifted.
+    Where a tenth or more of the reference has its largest value, what lies above that has a bin too, and where all have one
+    value, also what lies below: a feature that was the same for all and is not any more has drifted.
     """
     known = values[~np.isnan(values)]
     if not len(known):
         return []
     # The quantiles are values of the sample: between two equal ones there is no bin.
     edges = np.unique(np.quantile(known, np.arange(1, BINS) / BINS, method="inverted_cdf"))
-    below = [np.nextafter(edges[0], -np.inf)] if edges[0] == known.min() else []
+    below = [np.nextafter(edges[0], -np.inf)] if known.min() == known.max() else []
     return [float(edge) for edge in (*below, *edges)]
 
 
