@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import chdtri
 
-CODE_VERSION = "psi-1"
+CODE_VERSION = "psi-2"
 BINS = 10
 # Share of comparisons without any change that may be called drift.
 LEVEL = 0.05
@@ -37,13 +37,18 @@ class Drift:
 
 
 def bin_edges(values: np.ndarray) -> list[float]:
-    """Inner edges of up to ten bins with equal shares of the reference; fewer where values are equal. NaN is left out."""
+    """Inner edges of up to ten bins with equal shares of the reference; fewer where values are equal. NaN is left out.
+
+    Where a tenth or more of the reference has its largest value, what lies above that has a bin too, and where all have one
+    value, also what lies below: a feature that was the same for all and is not any more has drifted.
+    """
     known = values[~np.isnan(values)]
     if not len(known):
         return []
     # The quantiles are values of the sample: between two equal ones there is no bin.
     edges = np.unique(np.quantile(known, np.arange(1, BINS) / BINS, method="inverted_cdf"))
-    return [float(edge) for edge in edges if edge < known.max()]
+    below = [np.nextafter(edges[0], -np.inf)] if known.min() == known.max() else []
+    return [float(edge) for edge in (*below, *edges)]
 
 
 def bin_counts(values: np.ndarray, edges: list[float]) -> np.ndarray:

@@ -13,6 +13,7 @@ from clickhouse_connect.driver.client import Client
 from orchestration.predictive import churn_model
 from orchestration.predictive.artifacts import Artifact, fingerprint, training_day
 from orchestration.predictive.candidates import ACTIVE_DAYS, active, no_order_chances
+from orchestration.predictive.category_tree import read_tops, top_of
 from orchestration.predictive.churn import churn
 from orchestration.predictive.cutoff import cutoff, known, until
 from orchestration.predictive.defection import (
@@ -250,9 +251,10 @@ def _with_order_days(customers: pd.DataFrame, history: OrderHistory, as_of: date
 def _categories(client: Client, settings: Settings, as_of: date, known_until: date) -> pd.DataFrame:
     """Top-level categories that a customer bought on four days or more of the reference and on none of the recent ones."""
     day = f"toDate('{as_of}')"
+    top = top_of("assumeNotNull(product.category_id)", read_tops(client, settings, known_until))
     products = (
-        "SELECT product_id, toUInt32(ifNull(parent_category_id, ifNull(category_id, 0))) AS category_id "
-        f"FROM {settings.database('facts')}.dim_products WHERE category_id IS NOT NULL"
+        f"SELECT product_id, toUInt32({top}) AS category_id "
+        f"FROM {settings.database('facts')}.dim_products AS product WHERE product.category_id IS NOT NULL"
     )
     # What was bought lately is taken out before the days are counted: most of it.
     table = client.query_arrow(

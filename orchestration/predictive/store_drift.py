@@ -27,7 +27,15 @@ _SOURCES: tuple[tuple[str, str, tuple[str, ...] | None], ...] = (
     ("churn_snapshots", "score", ("gap_ratio", "p_no_order_30d", "p_defected", "value_at_risk")),
 )
 # Numbers that are names, and those that grow by themselves: they drift every day and say nothing.
-_NOT_COMPARED = {"customer_id", "account_manager_id", "customer_age_days", "days_since_first_order"}
+_NOT_COMPARED = {
+    "customer_id",
+    "account_manager_id",
+    "customer_age_days",
+    "days_since_first_order",
+    # These tell of launches and of verdicts, which are the same for nearly all customers.
+    "new_product_offered_count_180d",
+    "potential_version",
+}
 _GROWS = "_to_date"
 _TEXTS = ("business_type", "region_code")
 _CATEGORIES_KEPT = 9

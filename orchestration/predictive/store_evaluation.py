@@ -151,11 +151,11 @@ def read_potential(client: Client, settings: Settings, day: date) -> pd.DataFram
             SELECT customer_id, ({" + ".join(total)}) / nullIf({" + ".join(known_weight)}, 0) AS potential_index
             FROM weights CROSS JOIN {database}.potential WHERE as_of_date = {until(day)}
         )
-        SELECT stored.customer_id AS customer_id, assumeNotNull(potential_index) AS potential_index,
-            assumeNotNull(potential_index_v2) AS potential_index_v2
+        SELECT stored.customer_id AS customer_id, assumeNotNull(stored.potential_index) AS potential_index,
+            assumeNotNull(parts.potential_index_v2) AS potential_index_v2
         FROM stored INNER JOIN (SELECT * FROM {database}.potential_parts WHERE as_of_date = {until(day)}) AS parts
             ON stored.customer_id = parts.customer_id
-        WHERE potential_index IS NOT NULL AND potential_index_v2 IS NOT NULL
+        WHERE stored.potential_index IS NOT NULL AND parts.potential_index_v2 IS NOT NULL
         ORDER BY customer_id
         """
     )
@@ -214,10 +214,10 @@ def _rows(evaluation: Evaluation) -> pd.DataFrame:
 
 
 def _value(condition: str) -> str:
-    """Margin before the tier's discount, as the lifetime value counts it; net sales where no cost of the customer is known."""
+    """Margin before the tier's discount, as the lifetime value counts it; net sales where no cost of the customer is known,
+    which adds nothing to the cost. A float comes last, so that equal margins tie."""
     return (
-        f"toFloat64(sumIf(net_amount, {condition})) - if(maxIf(is_cost_known, {condition}) = 1, "
-        f"toFloat64(round(sumIf(cost_amount, {condition}), 2)), 0) + toFloat64(sumIf(tier_discount_amount, {condition}))"
+        f"toFloat64(sumIf(net_amount + tier_discount_amount, {condition}) - round(sumIf(cost_amount, {condition}), 2))"
     )
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 
+from orchestration.predictive.category_tree import read_tops, top_of
 from orchestration.predictive.cutoff import described, known, until
 from orchestration.predictive.forecast import HISTORY_WEEKS
 from orchestration.predictive.store_tables import Replacement, frame_of
@@ -92,32 +93,31 @@ def _of_customers(client: Client, settings: Settings, day: date, last_monday: da
 def _of_categories(client: Client, settings: Settings, day: date, last_monday: date) -> pd.DataFrame:
     """Line values less their share of the refunds of their order, since most refunds do not name a line."""
     products = described(settings, "products", "product_id", ("category_id",), day)
-    categories = described(settings, "categories", "category_id", ("category_name", "parent_category_id"), day)
+    categories = described(settings, "categories", "category_id", ("category_name",), day)
+    top = top_of("assumeNotNull(category_id)", read_tops(client, settings, day))
     facts, period = settings.database("facts"), _period(settings, day, last_monday)
     return frame_of(
         client,
         f"""
-        SELECT '{CATEGORY}' AS dimension, toString(if(of_product.top_id = 0, of_product.id, of_product.top_id)) AS member,
-            any(if(of_product.top_id = 0, of_product.name, top.category_name)) AS member_name, week,
+        SELECT '{CATEGORY}' AS dimension, toString(of_product.top_id) AS member, any(top.category_name) AS member_name, week,
             toFloat64(sum(sold.net)) AS net_amount
         FROM (
             SELECT product_id, toMonday(business_date) AS week, sum(gross_amount) - sum(refunded) AS net
             FROM (
-                SELECT product_id, business_date, gross_amount,
-                    toDecimal64(round(toFloat64(line.gross_amount) * refunds.share, 2), 2) AS refunded
+                -- Decimals throughout: a float would lose a cent on its way into one. Without a refund it is 0 / 1.
+                SELECT product_id, business_date, line.gross_amount AS gross_amount,
+                    round(toDecimal128(line.gross_amount, 2) * refunds.amount / if(refunds.of_amount = 0, 1, refunds.of_amount), 2)
+                        AS refunded
                 FROM (SELECT * FROM {facts}.fct_order_lines WHERE {period}) AS line
                 LEFT JOIN (
-                    SELECT order_id, toFloat64(refund_amount) / toFloat64(gross_amount) AS share FROM {facts}.fct_orders
+                    SELECT order_id, refund_amount AS amount, gross_amount AS of_amount FROM {facts}.fct_orders
                     WHERE {period} AND refund_amount != 0 AND gross_amount != 0
                 ) AS refunds ON line.order_id = refunds.order_id
             )
             GROUP BY product_id, week
         ) AS sold
         INNER JOIN (
-            SELECT product.product_id AS product_id, assumeNotNull(product.category_id) AS id, category.category_name AS name,
-                ifNull(category.parent_category_id, 0) AS top_id
-            FROM {products} AS product LEFT JOIN {categories} AS category ON product.category_id = category.category_id
-            WHERE product.category_id IS NOT NULL
+            SELECT product_id, {top} AS top_id FROM {products} WHERE category_id IS NOT NULL
         ) AS of_product ON sold.product_id = of_product.product_id
         LEFT JOIN {categories} AS top ON of_product.top_id = top.category_id
         GROUP BY member, week ORDER BY member, week

@@ -145,6 +145,11 @@ def _restoring(
     quota, last = standard.maximum_lifetime_share, len(measured.orders) - 1
     orders = np.sort(measured.orders)[::-1]
     values = np.sort(np.nan_to_num(measured.order_value, nan=-np.inf))[::-1]
+    # Of the bounds that people can remember the ones next to an order value: all others cut as one of these does.
+    known = values[values > 0]
+    unit = np.where(known >= 100, 10.0, 1.0)
+    below = np.floor(known / unit) * unit
+    steps = np.unique(np.r_[0.0, below, below + unit])[::-1]
 
     def bounded(minimum_orders: float, minimum_value: float) -> Standard:
         return replace(
@@ -156,9 +161,9 @@ def _restoring(
     def share(candidate: Standard) -> float:
         return candidate_share(measured, candidate, "standards", required)
 
-    def searched(candidate_at: Callable[[int], Standard]) -> list[Standard]:
+    def searched(candidate_at: Callable[[int], Standard], high: int) -> list[Standard]:
         """The first candidate that meets the quota, and the one before it."""
-        low, high = 0, last
+        low = 0
         while low < high:
             middle = (low + high) // 2
             low, high = (low, middle) if share(candidate_at(middle)) >= quota else (middle + 1, high)
@@ -170,9 +175,12 @@ def _restoring(
 
     if share(at(0)) > quota or share(at(last)) < quota:
         return bounded(standard.minimum_orders, standard.minimum_value)
-    candidates = searched(at)
+    candidates = searched(at, last)
     for minimum_orders in sorted({one.minimum_orders for one in candidates}):
-        candidates += searched(lambda place, bound=minimum_orders: bounded(bound, float(values[place])))  # type: ignore[misc]
+        candidates += searched(
+            lambda place, bound=minimum_orders: bounded(bound, float(steps[place])),  # type: ignore[misc]
+            len(steps) - 1,
+        )
     return min(candidates, key=lambda one: (round(abs(share(one) - quota), 9), -one.minimum_orders, -one.minimum_value))
 
 

@@ -36,15 +36,16 @@ def demo_facts(own_warehouse: Settings, prefix: str) -> Settings:
         f"toDecimal64(0, 2) AS tier_discount_amount FROM {demo}.orders",
         f"{facts}.fct_order_lines": "SELECT customer_id, business_date, known_from, known_to, is_valid, "
         f"toUInt64(1) AS product_id, net_amount AS gross_amount FROM {facts}.fct_orders",
-        f"{facts}.dim_products": "SELECT toUInt64(1) AS product_id, toNullable(toUInt32(101)) AS category_id, "
-        "toNullable(toUInt32(1)) AS parent_category_id",
+        f"{facts}.dim_products": "SELECT toUInt64(1) AS product_id, toNullable(toUInt32(101)) AS category_id",
         f"{staging}.stg_products": "SELECT toUInt64(1) AS product_id, "
         f"toNullable(toDate('{LAST}') - 100) AS launched_on, {_FROM_THE_START}",
         f"{staging}.stg_customers": "SELECT customer_id, business_type, 'active' AS customer_status, "
         f"{_FROM_THE_START} FROM {demo}.customers",
         f"{seeds}.score_weights": "SELECT toDate('2000-01-01') AS valid_from, one.1 AS component, one.2 AS weight "
         "FROM (SELECT arrayJoin([('r', 0.3), ('f', 0.25), ('m', 0.3), ('p', 0.15)]) AS one)",
-        f"{staging}.stg_categories": f"SELECT toUInt32(1) AS category_id, 'vegetables' AS category_name, {_FROM_THE_START}",
+        f"{staging}.stg_categories": "SELECT one.1 AS category_id, one.2 AS category_name, one.3 AS parent_category_id, "
+        f"{_FROM_THE_START} FROM (SELECT arrayJoin(CAST([(1, 'vegetables', NULL), (101, 'cabbage', 1)], "
+        "'Array(Tuple(UInt32, String, Nullable(UInt32)))')) AS one)",
     }
     for name, rows in tables.items():
         client.command(f"CREATE TABLE {name} ENGINE = MergeTree ORDER BY tuple() AS {rows}")

@@ -88,7 +88,7 @@ def test_equal_values_share_a_bin_and_unknown_ones_have_their_own() -> None:
 
     assert edges == [0.0, 10.0, 20.0]
     assert bin_counts(values, edges).tolist() == [70, 10, 10, 10, 5]
-    assert bin_edges(np.array([3.0] * 50)) == [] and bin_edges(np.array([np.nan])) == []
+    assert bin_edges(np.array([3.0] * 50))[1:] == [3.0] and bin_edges(np.array([np.nan])) == []
     assert category_counts(np.array(["a", "b", "a", "c"], dtype=object), ["a", "b"]).tolist() == [2, 1, 1]
 
 
@@ -106,3 +106,11 @@ def test_the_comparison_is_the_same_every_time() -> None:
 def test_holm_is_strict_with_the_smallest_p_value() -> None:
     assert holm([0.01, None, 0.04, 0.03]) == pytest.approx([0.03, None, 0.06, 0.06])
     assert holm([0.9, 0.9]) == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("now", [1.0, 9.0])
+def test_what_was_the_same_for_all_and_is_not_any_more_has_drifted(now: float) -> None:
+    reference, current = np.full(200, 5.0), np.where(np.arange(200) < 40, now, 5.0)
+
+    assert drifted(reference, current)
+    assert not drifted(reference, np.full(200, 5.0))

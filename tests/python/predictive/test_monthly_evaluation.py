@@ -183,11 +183,21 @@ def test_a_second_potential_that_foresees_growth_is_promoted(client: Client, set
             rows = [
                 [day, customer, value] for day, customer, value in zip(days, seen["customer_id"], values, strict=True)
             ]
+            # One customer has the second index alone.
+            rows.append([cut, 0, 0.9 if table == "potential_parts" else None])
             client.insert(f"tierhouse_predictive.{table}", rows, column_names=["as_of_date", "customer_id", index])
+        assert 0 not in store_evaluation.read_potential(client, settings, cut)["customer_id"].to_numpy()
     judged = evaluations.potential_question(client, settings, first, DAY, FEW)
     assert (judged.verdict, judged.served_model) == ("promoted", "potential"), judged.reason
     values = _deciding_values(judged)
     assert values["potential_index"] == pytest.approx(0.0, abs=1e-9)
+
+
+def test_margins_are_whole_cents_so_that_equal_ones_tie(client: Client, settings: Settings) -> None:
+    seen = store_evaluation.read_customers(client, settings, date(2025, 11, 30), 90, DAY)
+    for name in ("value_to_date", "value_90d", "margin_after"):
+        assert (seen[name] > 0).sum() > 100
+        np.testing.assert_array_equal(seen[name], np.round(seen[name], 2), err_msg=name)
 
 
 def test_customers_are_compared_without_repeating_them_and_their_orders_are_read_once(

@@ -57,6 +57,19 @@ def test_proposed_bounds_restore_the_quotas() -> None:
     assert found[-1].proposed == found[-1].standard
 
 
+def test_the_order_value_comes_as_near_to_the_quota_as_a_bound_in_tens_can() -> None:
+    # Customers whose order values lie in pairs around a bound that no customer's own value rounds to.
+    value = np.concatenate([np.full(100, 1016.0), np.full(100, 1004.0), np.full(800, 500.0)])
+    orders = np.r_[np.full(200, 20.0), np.zeros(800)]
+    ladder = [
+        Standard("diamond", 1, 15, 5000, 0.10, 0.10),
+        Standard("bronze", 2, 0, 0, 1.0, 1.0),
+    ]
+    found = review(Measured(orders, value, np.ones(1000), np.ones(1000)), ladder, "standards", 2)
+    assert found[0].proposed.minimum_value == 1010
+    assert found[0].proposed_candidate_share == pytest.approx(0.10)
+
+
 def test_the_quantile_of_each_bound_is_the_share_that_reaches_it() -> None:
     measured = Measured(
         np.array([20.0, 8, 8, 1] * 50), np.array([100.0, np.nan, 5000, 900] * 50), np.full(200, 0.2), np.full(200, 0.5)

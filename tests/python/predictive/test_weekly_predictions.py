@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date, timedelta
+from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 
 import pandas as pd
@@ -143,6 +144,43 @@ def test_the_series_are_the_net_sales_of_whole_weeks_in_every_dimension(
     expected = orders[orders["customer_id"] % 3 == 0].groupby("week")["net"].sum()
     assert gold.to_numpy() == pytest.approx(expected.to_numpy(), abs=0.01)
     assert len(sales[sales["dimension"] == "category"]["member_name"].unique()) == 12
+
+
+def test_lines_lose_their_share_of_the_refunds_to_the_cent_and_count_for_the_top_of_a_deep_tree(
+    client: Client, settings: Settings
+) -> None:
+    # Above all tops but one another one, and one above that: four levels.
+    client.command(
+        "INSERT INTO tierhouse_landing.categories (category_id, category_name, parent_category_id, updated_at) VALUES "
+        f"(90001, 'cold', 90002, '{BEFORE}'), (90002, 'food', NULL, '{BEFORE}')"
+    )
+    client.command(
+        "INSERT INTO tierhouse_landing.categories (category_id, category_name, parent_category_id, updated_at) "
+        "SELECT category_id, category_name, 90001, updated_at + INTERVAL 1 SECOND FROM tierhouse_landing.categories "
+        "WHERE parent_category_id IS NULL AND category_id BETWEEN 2 AND 90000"
+    )
+    sales = read_weekly_sales(client, settings, DAY)
+    client.command(
+        "DELETE FROM tierhouse_landing.categories WHERE category_id > 90000 OR parent_category_id = 90001",
+        settings={"lightweight_deletes_sync": 2},
+    )
+    cutoff = f"toDateTime64('{DAY + timedelta(days=1)} 00:00:00', 3, 'Asia/Shanghai')"
+    known = f"known_from < {cutoff} AND known_to >= {cutoff} AND is_valid = 1"
+    lines = client.query(
+        f"SELECT line.gross_amount, orders.gross_amount, orders.refund_amount FROM (SELECT order_id, gross_amount "
+        f"FROM tierhouse_facts.fct_order_lines WHERE {known} AND business_date BETWEEN "
+        f"toDate('{sales['week'].min().date()}') AND toDate('{DAY}')) AS line INNER JOIN (SELECT order_id, gross_amount, refund_amount "
+        f"FROM tierhouse_facts.fct_orders WHERE {known}) AS orders ON line.order_id = orders.order_id"
+    ).result_rows
+    cent = Decimal("0.01")
+    expected = sum(
+        value - (value * refund / of).quantize(cent, ROUND_HALF_UP) if of else value for value, of, refund in lines
+    )
+
+    categories = sales[sales["dimension"] == "category"]
+    assert set(zip(categories["member"], categories["member_name"], strict=True)) == {("1", "蔬菜"), ("90002", "food")}
+    assert any(refund for _, _, refund in lines)
+    assert categories["net_amount"].sum() == pytest.approx(float(expected), abs=1e-3)
 
 
 def test_every_series_has_eight_weeks_and_a_short_history_says_so(client: Client, forecasted: Forecasted) -> None:
