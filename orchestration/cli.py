@@ -271,7 +271,9 @@ def explain(customer_id: int, as_of: date | None, language: str) -> None:
 @click.option("--host", help="Address to listen on. Default: TIERHOUSE_HOST or 127.0.0.1.")
 @click.option("--port", type=int, help="Port to listen on. Default: TIERHOUSE_PORT or 18123.")
 @click.option(
-    "--path", type=click.Path(path_type=Path), help="Folder of the warehouse. Default: TIERHOUSE_HOME or .tierhouse."
+    "--path",
+    type=click.Path(path_type=Path),
+    help="Folder of the warehouse. Default: TIERHOUSE_HOME or .tierhouse in the checkout.",
 )
 def serve(host: str | None, port: int | None, path: Path | None) -> None:
     """Run the embedded warehouse until it is stopped."""

@@ -27,9 +27,9 @@ from orchestration.project import project_version
 from orchestration.warehouse.settings import Settings
 
 # What does not depend on the day, and what does.
-_FACTS = ["resource_type:seed", "path:models/staging", "path:models/facts"]
-_FEATURES = ["dim_customers", "dim_products", "path:models/features"]
-_TIERS = ["path:models/scoring", "path:models/tiers", "path:models/snapshots"]
+_FACTS = ["resource_type:seed", "fqn:tierhouse.staging", "fqn:tierhouse.facts"]
+_FEATURES = ["dim_customers", "dim_products", "fqn:tierhouse.features"]
+_TIERS = ["fqn:tierhouse.scoring", "fqn:tierhouse.tiers", "fqn:tierhouse.snapshots"]
 _NEVER = ["resource_type:unit_test", "published_builds"]
 # Leaves out tests that read other tables too, which hold another day or are not made yet.
 _CAUTIOUSLY = ["--indirect-selection", "cautious"]
@@ -112,7 +112,7 @@ def decide_again(client: Client, settings: Settings, after: date) -> Iterator[da
         if _fingerprint(client, settings, day) == before and _is_shown(client, settings, day, build_id):
             return
         with _recorded(client, settings, day) as run_id:
-            arguments = [*_CAUTIOUSLY, "--select", "path:models/snapshots", "--exclude", *_NEVER]
+            arguments = [*_CAUTIOUSLY, "--select", "fqn:tierhouse.snapshots", "--exclude", *_NEVER]
             _dbt("decide again", settings, run_id, day, arguments, carried=build_id)
             _judge(settings, ["marts"], day, run_id)
             _dbt("publish", settings, run_id, day, _PUBLISH, carried=build_id)

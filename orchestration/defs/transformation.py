@@ -33,9 +33,9 @@ class LayerTranslator(DagsterDbtTranslator):
 TRANSLATOR = LayerTranslator()
 
 SELECTIONS = {
-    "features": "resource_type:seed path:models/staging path:models/facts path:models/features",
-    "tiers": "path:models/scoring path:models/tiers path:models/snapshots",
-    "marts": "published_builds path:models/marts",
+    "features": "resource_type:seed fqn:tierhouse.staging fqn:tierhouse.facts fqn:tierhouse.features",
+    "tiers": "fqn:tierhouse.scoring fqn:tierhouse.tiers fqn:tierhouse.snapshots",
+    "marts": "published_builds fqn:tierhouse.marts",
 }
 # What is_settled_node() names; built unless this very project made all of it.
 SETTLED = "config.materialized:view resource_type:seed"

@@ -11,6 +11,8 @@ from orchestration.errors import TierhouseError
 
 TARGETS = ("embedded", "server", "cluster")
 EMBEDDED_PORT = 18123
+# In the checkout, so that a scheduler that starts elsewhere finds the same warehouse.
+DEFAULT_HOME = Path(__file__).resolve().parents[2] / ".tierhouse"
 _PREFIX_PATTERN = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -67,7 +69,7 @@ class Settings:
             raise TierhouseError("the target cluster needs CLICKHOUSE_CLUSTER, the cluster's name on the server")
         default_port = EMBEDDED_PORT if target == "embedded" else 8443 if secure else 8123
         return cls(
-            home=Path(value("TIERHOUSE_HOME", ".tierhouse")).expanduser().resolve(),
+            home=Path(value("TIERHOUSE_HOME", str(DEFAULT_HOME))).expanduser().resolve(),
             target=target,
             prefix=prefix,
             zone=zone,

@@ -59,9 +59,11 @@ class OwnWarehouse:
     def start(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
         """Start a command and go on."""
         command = [sys.executable, "-m", "orchestration.cli", *arguments]
-        environment = os.environ | self.variables | variables
+        environment = os.environ | {"PYTHONPATH": str(REPOSITORY)} | self.variables | variables
+        # Not in the project's folder: a scheduler may start anywhere.
+        folder = self.settings.home.parent
         return subprocess.Popen(
-            command, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
 
     def run(self, *arguments: str, **variables: str) -> tuple[int, str, str]:

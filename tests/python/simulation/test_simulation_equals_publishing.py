@@ -58,7 +58,7 @@ class Shop:
             self.build(day, *first)
         store_potential.refresh_potential(self.client, self.settings, day.isoformat())
         snapshots = ("customer_feature_snapshots", "customer_tier_snapshots", "tier_value_contribution_snapshots")
-        self.build(day, "path:models/scoring", "path:models/tiers", *snapshots, "published_builds")
+        self.build(day, "fqn:tierhouse.scoring", "fqn:tierhouse.tiers", *snapshots, "published_builds")
 
     def simulator(self, directory: Path | None, assignments: Sequence[str] = (), **options: str) -> Simulator:
         seeds = proposed_seeds(directory or self.project / "seeds", assignments, LAST, **options)  # type: ignore[arg-type]
@@ -109,13 +109,13 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
             f"toDateTime64('{LAST} 00:00:00', 3, 'UTC') - INTERVAL 40 - n DAY, now64(3), 'by hand' "
             "FROM (SELECT toInt32(number) AS n FROM numbers(30))"
         )
-        made.build(DAYS[-1], "resource_type:seed", "path:models/staging", "path:models/facts")
+        made.build(DAYS[-1], "resource_type:seed", "fqn:tierhouse.staging", "fqn:tierhouse.facts")
         made.client.command(
             "INSERT INTO tierhouse_predictive.promotions (evaluated_on, model, served_model, verdict) "
             f"SELECT toDate('{DAYS[1]}'), 'potential', 'potential', 'promoted'"
         )
         for day in DAYS:
-            made.publish(day, "dim_customers", "dim_products", "path:models/features")
+            made.publish(day, "dim_customers", "dim_products", "fqn:tierhouse.features")
         marts = (
             "customer_tiers",
             "customer_tier_history",

@@ -1,15 +1,19 @@
 """Settings from environment variables: defaults, what a child process gets, and clear lines for bad values."""
 
+from pathlib import Path
+
 import pytest
 
 from orchestration.errors import TierhouseError
 from orchestration.warehouse.settings import Settings
 
+REPOSITORY = Path(__file__).resolve().parents[3]
 
-def test_the_defaults_are_the_embedded_warehouse_on_loopback(tmp_path, monkeypatch):
+
+def test_the_defaults_are_the_embedded_warehouse_of_the_checkout_on_loopback(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     settings = Settings.from_environment({})
-    assert settings.home == tmp_path / ".tierhouse"
+    assert settings.home == REPOSITORY / ".tierhouse"
     assert (settings.target, settings.url, settings.user) == ("embedded", "http://127.0.0.1:18123", "default")
     assert settings.database("marts") == "tierhouse_marts" and not settings.port_is_explicit
 
