@@ -14,6 +14,19 @@
     {{ return(found.rows[0][0] == 1) }}
 {%- endmacro %}
 
+{# The last stored day of each week in the 365 days that end on the day being built, for a FROM clause. #}
+{% macro weeks_of_a_year(relation) -%}
+    (
+        select max(stored.as_of_date) as as_of_date
+        from (
+            select distinct as_of_date
+            from {{ relation }}
+            where as_of_date > {{ as_of() }} - 365 and as_of_date <= {{ as_of() }}
+        ) as stored
+        group by toMonday(stored.as_of_date)
+    )
+{%- endmacro %}
+
 {# No rows, for a snapshot that `mart` shows: the columns of its contract and the build. #}
 {% macro no_rows_for(mart) -%}
     {%- set columns = ['build_id String'] -%}

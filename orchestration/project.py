@@ -66,12 +66,6 @@ def settled_relations(settings: Settings) -> set[tuple[str, str]]:
     return {(settings.database(node["config"]["schema"]), node["alias"]) for node in nodes}
 
 
-def _changed_at(path: Path) -> float:
-    """When a file became what it is here: one unpacked from an archive keeps the time at which it was written elsewhere."""
-    status = path.stat()
-    return max(status.st_mtime, status.st_ctime)
-
-
 def _project_files() -> list[Path]:
     files = [PROJECT_DIR / "dbt_project.yml", PROJECT_DIR / "profiles.yml"]
     for folder in ("models", "macros", "seeds", "tests/dbt"):
@@ -80,32 +74,30 @@ def _project_files() -> list[Path]:
 
 
 def ensure_manifest(settings: Settings) -> Path:
-    """Path of a manifest that is as new as the project's files, made by dbt in this process where needed (no connection used).
+    """Path of the manifest of this very project, made by dbt in this process where needed (no connection used).
 
-    Of several processes that find it old one makes it and the others wait, as dbt does not write it in one step: a file beside it
-    says when it was whole. Raises TierhouseError with dbt's own message when the project does not parse.
+    Of several processes that find another one makes it and the others wait, as dbt does not write it in one step: a file beside it
+    says of which project it is, once it is whole. Raises TierhouseError with dbt's own message when the project does not parse.
     """
     manifest = target_directory(settings) / "manifest.json"
-    checked = manifest.with_name("manifest.checked")
-    if _is_new(manifest, checked):
+    made_of, version = manifest.with_name("manifest.version"), project_version(settings)
+    if _is_of(manifest, made_of, version):
         return manifest
     manifest.parent.mkdir(parents=True, exist_ok=True)
     with manifest.with_name("manifest.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not _is_new(manifest, checked):
+        if not _is_of(manifest, made_of, version):
             # Importing dbt takes over a second, which whoever finds a manifest is spared.
             from orchestration.dbt import parse
 
-            checked.unlink(missing_ok=True)
+            made_of.unlink(missing_ok=True)
             parse(settings)
-            checked.touch()
+            made_of.write_text(version, encoding="utf-8")
     return manifest
 
 
-def _is_new(manifest: Path, checked: Path) -> bool:
-    if not (manifest.exists() and checked.exists()):
-        return False
-    return checked.stat().st_mtime > max(_changed_at(path) for path in _project_files())
+def _is_of(manifest: Path, made_of: Path, version: str) -> bool:
+    return manifest.exists() and made_of.exists() and made_of.read_text(encoding="utf-8") == version
 
 
 if __name__ == "__main__":

@@ -45,25 +45,7 @@ select
     features.as_of_date as as_of_date,
     {{ build_id() }} as build_id,
     features.* except (as_of_date),
-    potential.category_headroom_90d as category_headroom_90d,
-    potential.headroom_share as headroom_share,
-    potential.growth_rate_90d as growth_rate_90d,
-    potential.growth_share as growth_share,
-    potential.new_product_acceptance_180d as new_product_acceptance_180d,
-    potential.potential_index as potential_index,
-    potential.category_headroom_by_size_90d as category_headroom_by_size_90d,
-    potential.headroom_by_size_share as headroom_by_size_share,
-    potential.headroom_peers as headroom_peers,
-    potential.growth_slope_52w as growth_slope_52w,
-    potential.growth_slope_p_value as growth_slope_p_value,
-    potential.growth_slope_share as growth_slope_share,
-    potential.expected_net_amount_next_90d as expected_net_amount_next_90d,
-    potential.expected_growth_share as expected_growth_share,
-    potential.forecast_method as forecast_method,
-    potential.new_product_acceptance_fitted_180d as new_product_acceptance_fitted_180d,
-    potential.acceptance_method as acceptance_method,
-    potential.potential_index_v2 as potential_index_v2,
-    potential.potential_version as potential_version
+    potential.* except (customer_id)
 from rated as features
 left join potential on features.customer_id = potential.customer_id
 {%- endif %}

@@ -7,17 +7,8 @@
 -- noqa: disable=all
 
 {% if starts_period('toStartOfMonth', ref('customer_tier_inputs'), first_too=false) -%}
-with stored as (
-    select distinct as_of_date
-    from {{ ref('customer_tier_inputs') }}
-    where as_of_date <= {{ as_of() }}
-),
-
-weeks as (
-    select max(stored.as_of_date) as as_of_date
-    from stored
-    where stored.as_of_date > {{ as_of() }} - 365
-    group by toMonday(stored.as_of_date)
+with weeks as (
+    select * from {{ weeks_of_a_year(ref('customer_tier_inputs')) }}
 ),
 
 sample as (

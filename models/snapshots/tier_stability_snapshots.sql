@@ -3,17 +3,8 @@
 {{ config(order_by='policy') }}
 
 {% if starts_period('toMonday', ref('customer_tier_states'), first_too=true) -%}
-with stored as (
-    select distinct as_of_date
-    from {{ ref('customer_tier_states') }}
-    where as_of_date <= {{ as_of() }}
-),
-
-weeks as (
-    select max(stored.as_of_date) as as_of_date
-    from stored
-    where stored.as_of_date > {{ as_of() }} - 365
-    group by toMonday(stored.as_of_date)
+with weeks as (
+    select * from {{ weeks_of_a_year(ref('customer_tier_states')) }}
 ),
 
 history as (

@@ -1,9 +1,8 @@
-"""Reading features for the predictive assets, and replacing one as-of date of their tables in one atomic step."""
+"""Reading features for the predictive assets."""
 
 from __future__ import annotations
 
 import pandas as pd
-import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 
 from orchestration.errors import TierhouseError
@@ -50,24 +49,3 @@ def check_day(client: Client, table: str, as_of: str) -> None:
     if days != [(as_of,)]:
         found = days[0][0] if days else "no day"
         raise TierhouseError(f"features hold {found}, not {as_of}; run `tierhouse refresh --as-of {as_of}`")
-
-
-def replace_potential(client: Client, settings: Settings, as_of: str, result: pd.DataFrame, model_version: str) -> None:
-    """Make `result` the rows of `as_of` in `<prefix>_predictive.potential`, all at once or not at all."""
-    table = f"{settings.database('predictive')}.potential"
-    incoming = f"{table}_incoming"
-    client.command(f"DROP TABLE IF EXISTS {incoming}")
-    client.command(f"CREATE TABLE {incoming} AS {table}")
-    count = len(result)
-    columns = {
-        "as_of_date": pa.array([pd.Timestamp(as_of).date()] * count, pa.date32()),
-        "customer_id": pa.array(result["customer_id"].to_numpy(), pa.uint64()),
-        "model_version": pa.array([model_version] * count, pa.string()),
-    }
-    for column in result.columns.drop("customer_id"):
-        columns[column] = pa.array(result[column].to_numpy(), pa.float64(), from_pandas=True)
-    # A float would lose a cent on its way into a decimal column.
-    columns["category_headroom_90d"] = columns["category_headroom_90d"].cast(pa.decimal128(18, 2))
-    client.insert_arrow(incoming, pa.table(columns))
-    client.command(f"ALTER TABLE {table} REPLACE PARTITION {{as_of:Date}} FROM {incoming}", parameters={"as_of": as_of})
-    client.command(f"DROP TABLE {incoming}")

@@ -29,7 +29,7 @@ from orchestration.predictive.promotions import served_model
 from orchestration.predictive.rhythm import HISTORY_DAYS
 from orchestration.predictive.store_artifacts import load_or_fit
 from orchestration.predictive.store_evaluation import read_customers
-from orchestration.predictive.store_rows import replace_day
+from orchestration.predictive.store_tables import replace_day, typed
 from orchestration.warehouse.settings import Settings
 
 MODEL = "churn"
@@ -37,6 +37,7 @@ MODEL = "churn"
 _TRAINING_CUSTOMERS = 50_000
 _EPOCH = date(1970, 1, 1)
 _TYPES: dict[str, pa.DataType] = {
+    "customer_id": pa.uint64(),
     "method": pa.string(),
     "gap_count": pa.uint16(),
     "expected_gap_days": pa.float64(),
@@ -86,10 +87,8 @@ def refresh_churn(
     result = _served(client, settings, result, day, knows)
     names = _category_names(client, settings, knows)
     result["dropped_category_name"] = result["dropped_category_id"].map(names)
-    table = f"{settings.database('predictive')}.churn"
-    replace_day(
-        client, table, as_of, artifact.version if artifact else f"untrained-{churn_model.CODE_VERSION}", result, _TYPES
-    )
+    version = artifact.version if artifact else f"untrained-{churn_model.CODE_VERSION}"
+    replace_day(client, settings, "churn", day, typed(result, _TYPES), as_of_date=day, model_version=version)
     return result
 
 

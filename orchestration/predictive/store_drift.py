@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 
 from orchestration.errors import TierhouseError
 from orchestration.predictive import drift
 from orchestration.predictive.artifacts import Artifact, fingerprint, training_day
 from orchestration.predictive.store_artifacts import load_or_fit
+from orchestration.predictive.store_tables import replace_day, typed
 from orchestration.warehouse.settings import Settings
 
 MODEL = "drift_reference"
@@ -39,6 +41,21 @@ _NOT_COMPARED = {
 _GROWS = "_to_date"
 _TEXTS = ("business_type", "region_code")
 _CATEGORIES_KEPT = 9
+_TYPES: dict[str, pa.DataType] = {
+    "feature": pa.string(),
+    "kind": pa.string(),
+    "reference_date": pa.date32(),
+    "reference_count": pa.uint64(),
+    "current_count": pa.uint64(),
+    "bin_count": pa.uint16(),
+    "psi": pa.float64(),
+    "critical_value": pa.float64(),
+    "critical_value_chi2": pa.float64(),
+    "p_value": pa.float64(),
+    "p_value_of_all": pa.float64(),
+    "is_alarm": pa.uint8(),
+    "verdict": pa.string(),
+}
 
 
 def refresh_drift(client: Client, settings: Settings, as_of: str) -> list[dict[str, Any]]:
@@ -69,7 +86,9 @@ def refresh_drift(client: Client, settings: Settings, as_of: str) -> list[dict[s
         ]
     else:
         rows = _compare(client, settings, artifact, columns, day, builds[day])
-    _replace(client, settings, day, artifact.version if artifact else "", rows)
+    version = artifact.version if artifact else ""
+    measured = typed(pd.DataFrame(rows), _TYPES)
+    replace_day(client, settings, "feature_drift", day, measured, as_of_date=day, model_version=version)
     return rows
 
 
@@ -201,15 +220,3 @@ def _values(
             else:
                 values[name] = arrow[name].to_numpy().astype(np.float64)
     return values
-
-
-def _replace(client: Client, settings: Settings, day: date, model_version: str, rows: list[dict[str, Any]]) -> None:
-    """Make `rows` those of the day, all at once or not at all."""
-    table = f"{settings.database('predictive')}.feature_drift"
-    incoming = f"{table}_incoming"
-    client.command(f"DROP TABLE IF EXISTS {incoming}")
-    client.command(f"CREATE TABLE {incoming} AS {table}")
-    names = ["as_of_date", "model_version", *rows[0]]
-    client.insert(incoming, [[day, model_version, *row.values()] for row in rows], column_names=names)
-    client.command(f"ALTER TABLE {table} REPLACE PARTITION {{day:Date}} FROM {incoming}", parameters={"day": day})
-    client.command(f"DROP TABLE {incoming}")

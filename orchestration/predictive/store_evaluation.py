@@ -14,6 +14,7 @@ from orchestration.macros import render
 from orchestration.predictive.cutoff import known, until
 from orchestration.predictive.evaluation import Evaluation
 from orchestration.predictive.evaluation_text import in_words
+from orchestration.predictive.store_tables import replace_day, typed
 from orchestration.seeds import rows_in_force
 from orchestration.warehouse.settings import Settings
 
@@ -47,7 +48,6 @@ _TYPES: dict[str, pa.DataType] = {
     "horizon_days": pa.uint16(),
     "origin_count": pa.uint8(),
     "customer_count": pa.uint32(),
-    "baseline_values": pa.map_(pa.string(), pa.float64()),
     "reason": pa.string(),
     "verdict_text": pa.string(),
     "verdict_text_zh": pa.string(),
@@ -166,29 +166,17 @@ def write_evaluations(
     client: Client, settings: Settings, evaluated_on: date, known_until: date, evaluations: Sequence[Evaluation]
 ) -> None:
     """Replace the rows of `evaluated_on` in `<prefix>_predictive.model_evaluation`. For who holds the writer lock."""
-    table = f"{settings.database('predictive')}.model_evaluation"
-    incoming, frames = f"{table}_incoming", [_rows(evaluation) for evaluation in evaluations]
+    frames = [_rows(evaluation) for evaluation in evaluations]
     rows = pd.concat(frames, ignore_index=True)
-    columns = {
-        "evaluated_on": pa.array([evaluated_on] * len(rows), pa.date32()),
-        "known_until": pa.array([known_until] * len(rows), pa.date32()),
-        "origins": pa.array(
-            [list(one.origin_days) for one, frame in zip(evaluations, frames, strict=True) for _ in range(len(frame))],
-            pa.list_(pa.date32()),
+    origins = [list(one.origin_days) for one, frame in zip(evaluations, frames, strict=True) for _ in range(len(frame))]
+    columns = typed(rows, _TYPES) | {
+        "origins": pa.array(origins, pa.list_(pa.date32())),
+        "baseline_values": pa.array(
+            [sorted(values.items()) for values in rows["baseline_values"]], pa.map_(pa.string(), pa.float64())
         ),
     }
-    for name, kind in _TYPES.items():
-        if name == "baseline_values":
-            columns[name] = pa.array([sorted(values.items()) for values in rows[name]], kind)
-        else:
-            columns[name] = pa.array(rows[name], from_pandas=True).cast(kind)
-    client.command(f"DROP TABLE IF EXISTS {incoming}")
-    client.command(f"CREATE TABLE {incoming} AS {table}")
-    client.insert_arrow(incoming, pa.table(columns))
-    client.command(
-        f"ALTER TABLE {table} REPLACE PARTITION {{day:Date}} FROM {incoming}", parameters={"day": evaluated_on}
-    )
-    client.command(f"DROP TABLE {incoming}")
+    days = {"evaluated_on": evaluated_on, "known_until": known_until}
+    replace_day(client, settings, "model_evaluation", evaluated_on, columns, **days)
 
 
 def _rows(evaluation: Evaluation) -> pd.DataFrame:

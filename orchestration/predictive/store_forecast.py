@@ -156,4 +156,4 @@ def replace_forecast(client: Client, settings: Settings, day: date, rows: pd.Dat
             values = values.cast(pa.decimal128(18, 2), safe=False)
         columns[name] = values
     with Replacement(client, settings, "sales_forecast", day, MUST_HOLD) as incoming:
-        incoming.insert(columns, version)
+        incoming.insert(columns, as_of_date=day, model_version=version)

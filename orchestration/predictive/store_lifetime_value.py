@@ -23,7 +23,25 @@ from orchestration.predictive.maximum_likelihood import NoMaximum
 from orchestration.predictive.order_histories import from_facts
 from orchestration.predictive.promotions import served_model
 from orchestration.predictive.store_artifacts import load_or_fit
+from orchestration.predictive.store_tables import replace_day, typed
 from orchestration.warehouse.settings import Settings
+
+_TYPES: dict[str, pa.DataType] = {
+    "customer_id": pa.uint64(),
+    "model_version": pa.string(),
+    "method": pa.string(),
+    "reason": pa.string(),
+    "value_method": pa.string(),
+    "is_from_revenue": pa.uint8(),
+    "expected_order_count_365d": pa.float64(),
+    "expected_order_value": pa.decimal128(18, 2),
+    "expected_margin_365d": pa.decimal128(18, 2),
+    "p_alive": pa.float64(),
+    "p_no_order_30d": pa.float64(),
+    "residual_value": pa.decimal128(18, 2),
+    "served_model": pa.string(),
+    "no_order_served_model": pa.string(),
+}
 
 
 def refresh_lifetime_value(
@@ -49,7 +67,7 @@ def refresh_lifetime_value(
         served_model=served_model(client, settings, MODEL, as_of),
         no_order_served_model=served_model(client, settings, f"{MODEL}_no_order", as_of),
     )
-    _replace(client, settings, day, result)
+    replace_day(client, settings, "lifetime_value", day, typed(result, _TYPES), as_of_date=day)
     return result
 
 
@@ -114,35 +132,3 @@ def read_training(client: Client, settings: Settings, day: date, options: Option
         """
     )
     return table.to_pandas(), holdout
-
-
-def _replace(client: Client, settings: Settings, as_of: date, result: pd.DataFrame) -> None:
-    """Make `result` the rows of `as_of`, all at once or not at all."""
-    table = f"{settings.database('predictive')}.lifetime_value"
-    incoming = f"{table}_incoming"
-    types = {
-        "customer_id": pa.uint64(),
-        "model_version": pa.string(),
-        "method": pa.string(),
-        "reason": pa.string(),
-        "value_method": pa.string(),
-        "is_from_revenue": pa.uint8(),
-        "expected_order_count_365d": pa.float64(),
-        "expected_order_value": pa.decimal128(18, 2),
-        "expected_margin_365d": pa.decimal128(18, 2),
-        "p_alive": pa.float64(),
-        "p_no_order_30d": pa.float64(),
-        "residual_value": pa.decimal128(18, 2),
-        "served_model": pa.string(),
-        "no_order_served_model": pa.string(),
-    }
-    columns = {"as_of_date": pa.array([as_of] * len(result), pa.date32())}
-    for name, kind in types.items():
-        # A float would lose a cent on its way into a decimal column.
-        plain = pa.float64() if pa.types.is_decimal(kind) else None
-        columns[name] = pa.array(result[name], plain, from_pandas=True).cast(kind)
-    client.command(f"DROP TABLE IF EXISTS {incoming}")
-    client.command(f"CREATE TABLE {incoming} AS {table}")
-    client.insert_arrow(incoming, pa.table(columns))
-    client.command(f"ALTER TABLE {table} REPLACE PARTITION {{as_of:Date}} FROM {incoming}", parameters={"as_of": as_of})
-    client.command(f"DROP TABLE {incoming}")

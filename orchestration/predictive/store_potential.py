@@ -18,7 +18,7 @@ from orchestration.predictive.potential_parts import CODE_VERSION, annual_spend,
 from orchestration.predictive.promotions import served_model
 from orchestration.predictive.spend_blocks import BLOCK_DAYS, BLOCKS, YEAR_DAYS, SpendBlocks
 from orchestration.predictive.store_artifacts import load_or_fit
-from orchestration.predictive.store_rows import replace_day
+from orchestration.predictive.store_tables import replace_day, typed
 from orchestration.warehouse.settings import Settings
 
 MODEL, FORECAST = "potential", "spend_forecast"
@@ -26,6 +26,16 @@ _LAUNCH_DAYS = 180
 # The forecast learns from at most about this many customers, chosen by the hash of their id.
 _TRAINING_CUSTOMERS = 40_000
 _TYPES: dict[str, pa.DataType] = {
+    "customer_id": pa.uint64(),
+    "category_headroom_90d": pa.decimal128(18, 2),
+    "headroom_share": pa.float64(),
+    "growth_rate_90d": pa.float64(),
+    "growth_share": pa.float64(),
+    "new_product_acceptance_180d": pa.float64(),
+    "potential_index": pa.float64(),
+}
+_PARTS_TYPES: dict[str, pa.DataType] = {
+    "customer_id": pa.uint64(),
     "category_headroom_by_size_90d": pa.decimal128(18, 2),
     "headroom_by_size_share": pa.float64(),
     "headroom_peers": pa.string(),
@@ -47,13 +57,14 @@ def refresh_potential(client: Client, settings: Settings, as_of: str, known_unti
     The index of version 1 serves, until an evaluation of a day up to `as_of` has promoted version 2: then potential_index is
     potential_index_v2, and model_version names the artifact. Returns the rows of `<prefix>_predictive.potential`.
     """
+    day = date.fromisoformat(as_of)
     inputs = store.read_potential_inputs(client, settings, as_of)
     result, version = potential(*inputs), MODEL_VERSION
-    histories = from_features(client, settings, date.fromisoformat(as_of))
+    histories = from_features(client, settings, day)
     parts, parts_version = refresh_potential_parts(client, settings, as_of, inputs, known_until, histories)
     if is_promoted(client, settings, as_of):
         result["potential_index"], version = parts["potential_index_v2"].to_numpy(), parts_version
-    store.replace_potential(client, settings, as_of, result, version)
+    replace_day(client, settings, "potential", day, typed(result, _TYPES), as_of_date=day, model_version=version)
     return result
 
 
@@ -89,7 +100,9 @@ def refresh_potential_parts(
         features, spend, blocks, weights, artifact.parameters if artifact else None, forecast_serves
     )
     version = artifact.version if artifact else f"unfitted-{CODE_VERSION}"
-    replace_day(client, f"{settings.database('predictive')}.potential_parts", as_of, version, result, _TYPES)
+    replace_day(
+        client, settings, "potential_parts", day, typed(result, _PARTS_TYPES), as_of_date=day, model_version=version
+    )
     return result, version
 
 

@@ -13,7 +13,7 @@ from clickhouse_connect.driver.client import Client
 from orchestration.predictive.cutoff import described, known, until
 from orchestration.predictive.recommendation import OUTCOME_DAYS, Fold
 from orchestration.predictive.recommendation_sources import Catalogue, history_of, position
-from orchestration.predictive.store_tables import Replacement, frame_of
+from orchestration.predictive.store_tables import Replacement, frame_of, replace_day
 from orchestration.warehouse.settings import Settings
 
 HISTORY_DAYS = 365
@@ -202,15 +202,15 @@ def replace_recommendations(
                 else pa.array(part[name].to_numpy(), kind, from_pandas=True)
                 for name, kind in _STATED.items()
             }
-            incoming.insert(columns, version)
+            incoming.insert(columns, as_of_date=day, model_version=version)
             count += len(part)
     return count
 
 
 def replace_evaluation(client: Client, settings: Settings, day: date, rows: pd.DataFrame, version: str) -> None:
     """Make `rows` the comparison of the methods on `day`."""
-    with Replacement(client, settings, "recommendation_evaluation", day) as incoming:
-        incoming.insert({name: pa.array(rows[name].to_numpy(), from_pandas=True) for name in rows.columns}, version)
+    columns = {name: pa.array(rows[name].to_numpy(), from_pandas=True) for name in rows.columns}
+    replace_day(client, settings, "recommendation_evaluation", day, columns, as_of_date=day, model_version=version)
 
 
 def _lines(settings: Settings, day: date, days: int) -> str:

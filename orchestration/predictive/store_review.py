@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 
+from orchestration.predictive.store_tables import replace_day, typed
 from orchestration.predictive.threshold_review import Measured
 from orchestration.warehouse.settings import Settings
 
@@ -54,13 +55,4 @@ def read_measures(client: Client, settings: Settings, day: date) -> Measured:
 
 def write_review(client: Client, settings: Settings, day: date, rows: Sequence[dict[str, object]]) -> None:
     """Replace the rows of `day` in `<prefix>_predictive.threshold_review`, all at once or not at all."""
-    table = f"{settings.database('predictive')}.threshold_review"
-    incoming, frame = f"{table}_incoming", pd.DataFrame(rows)
-    columns = {"as_of_date": pa.array([day] * len(frame), pa.date32())}
-    for name, kind in _TYPES.items():
-        columns[name] = pa.array(frame[name].tolist(), kind)
-    client.command(f"DROP TABLE IF EXISTS {incoming}")
-    client.command(f"CREATE TABLE {incoming} AS {table}")
-    client.insert_arrow(incoming, pa.table(columns))
-    client.command(f"ALTER TABLE {table} REPLACE PARTITION {{day:Date}} FROM {incoming}", parameters={"day": day})
-    client.command(f"DROP TABLE {incoming}")
+    replace_day(client, settings, "threshold_review", day, typed(pd.DataFrame(rows), _TYPES), as_of_date=day)

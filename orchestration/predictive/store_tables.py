@@ -1,4 +1,4 @@
-"""What the stores of the weekly predictions share: typed answers, and one as-of date of a table replaced in one step."""
+"""What the stores of the predictions share: typed answers and columns, and the rows of one day replaced in one step."""
 
 from __future__ import annotations
 
@@ -20,8 +20,26 @@ def frame_of(client: Client, statement: str, types: dict[str, str]) -> pd.DataFr
     return frame.astype(types)
 
 
+def typed(rows: pd.DataFrame, types: dict[str, pa.DataType]) -> dict[str, pa.Array]:
+    """The columns that `types` names, in these types; NaN and None become null."""
+    columns = {}
+    for name, kind in types.items():
+        # A float would lose a cent on its way into a decimal column.
+        plain = pa.float64() if pa.types.is_decimal(kind) else None
+        columns[name] = pa.array(rows[name], plain, from_pandas=True).cast(kind, safe=False)
+    return columns
+
+
+def replace_day(
+    client: Client, settings: Settings, table: str, day: date, columns: dict[str, pa.Array], **same: date | str
+) -> None:
+    """Make `columns` the rows of `day` in a predictive table, all at once or not at all; `same` as for `Replacement.insert`."""
+    with Replacement(client, settings, table, day) as incoming:
+        incoming.insert(columns, **same)
+
+
 class Replacement:
-    """Collects the rows of one as-of date of a predictive table beside it, and puts them in its place when all went well.
+    """Collects the rows of one day, a partition of a predictive table, beside it, and puts them in its place when all went well.
 
     must_hold: names with SQL conditions over aggregates of the rows; one that does not hold raises TierhouseError, and the rows of
     before stay.
@@ -38,16 +56,13 @@ class Replacement:
         self._client.command(f"CREATE TABLE {self._table}_incoming AS {self._table}")
         return self
 
-    def insert(self, columns: dict[str, pa.Array], version: str) -> None:
-        """Add rows, given by column; as_of_date and model_version are added."""
-        count = len(next(iter(columns.values()))) if columns else 0
+    def insert(self, columns: dict[str, pa.Array], **same: date | str) -> None:
+        """Add rows, given by column; `same` names columns that hold one value in all of them."""
+        count = len(next(iter(columns.values()), ()))
         self._count += count
         if count:
-            own = {
-                "as_of_date": pa.array([self._day] * count, pa.date32()),
-                "model_version": pa.array([version] * count, pa.string()),
-            }
-            self._client.insert_arrow(f"{self._table}_incoming", pa.table(own | columns))
+            repeated = {name: pa.repeat(pa.scalar(value), count) for name, value in same.items()}
+            self._client.insert_arrow(f"{self._table}_incoming", pa.table(repeated | columns))
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         if kind is None:

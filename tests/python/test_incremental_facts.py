@@ -17,6 +17,8 @@ from orchestration.warehouse.settings import Settings
 
 LAST_DAY = date(2026, 3, 31)
 FACTS = ["fct_order_lines", "fct_orders"]
+# What the facts of orders are made of, up to the lines.
+UNTIL_LINES = "stg_orders stg_order_lines stg_refunds fct_changed_orders fct_order_lines"
 FIRST_LOAD = pd.Timestamp("2026-04-01", tz="UTC")
 
 
@@ -62,8 +64,7 @@ def test_facts_of_a_build_that_was_killed_are_refused_and_made_up_by_the_next(se
     for name, rows in history.items():
         _land(client, settings, name, rows[~half[name]], FIRST_LOAD + timedelta(hours=1))
     # The lines are made, the orders and the watermark are not: what a kill in between leaves.
-    until_lines = "stg_orders stg_order_lines stg_refunds fct_changed_orders fct_order_lines"
-    _build(settings, "killed", select=until_lines)
+    _build(settings, "killed", select=UNTIL_LINES)
     for choose in (refreshed_days, predictions.choose_day, evaluations.choose_day):
         with pytest.raises(TierhouseError, match=r"cut off .*run `tierhouse refresh` first"):
             choose(client, settings)
@@ -71,7 +72,7 @@ def test_facts_of_a_build_that_was_killed_are_refused_and_made_up_by_the_next(se
     assert refreshed_days(client, settings) == [LAST_DAY]
     grown = [_rows(client, settings, fact) for fact in FACTS]
 
-    _build(settings, "killed from nothing", "--full-refresh", select=until_lines)
+    _build(settings, "killed from nothing", "--full-refresh", select=UNTIL_LINES)
     with pytest.raises(TierhouseError, match=r"cut off .*run `tierhouse refresh` first"):
         refreshed_days(client, settings)
 
@@ -159,7 +160,7 @@ def _land(client: Client, settings: Settings, name: str, rows: pd.DataFrame, loa
 
 
 def _build(
-    settings: Settings, run: str, *arguments: str, select: str = "fqn:tierhouse.staging fqn:tierhouse.facts"
+    settings: Settings, run: str, *arguments: str, select: str = f"{UNTIL_LINES} fct_orders fct_watermark"
 ) -> None:
     selection = ["--select", *select.split(), "--exclude", "resource_type:test", "resource_type:unit_test"]
     list(dbt.build(settings, run, LAST_DAY.isoformat(), [*selection, *arguments]))

@@ -3,23 +3,16 @@
 The warehouse is driven by its command line and read over HTTP, as a user would.
 """
 
-import json
 import os
-import signal
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-import clickhouse_connect
 import pandas as pd
 import pytest
 from explain.changes_in_life import assert_cards_agree, assert_stated_changes_come_true
-from own_warehouse import with_parsed_project
+from forked_commands import ForkedCommands
+from own_warehouse import REPOSITORY, SAMPLE, copied, with_parsed_project
 from reference.compare import differences, rank_differences
 from reference.configuration import Configuration
 from reference.histories import random_history
@@ -27,41 +20,13 @@ from reference.snapshot import Snapshot, compute_snapshot
 from reference.tables import read_folder
 
 from orchestration.predictive.order_histories import described_from_facts, from_features
-from orchestration.warehouse.client import connect
-from orchestration.warehouse.settings import Settings
 
-REPOSITORY = Path(__file__).parents[2]
 SAMPLES = Path(__file__).parents[1] / "data"
 WHOLE_ONLINE_RETAIL = REPOSITORY.parent / "shared" / "data" / "online_retail"
 
 
-@dataclass(frozen=True)
-class Warehouse:
-    """An embedded warehouse of its own, in a folder of its own, behind a port of its own."""
-
-    home: Path
-    port: int
-    zone: str
-
-    def tierhouse(self, *arguments: str) -> str:
-        """Run the command; fails with all it printed when it exits with an error."""
-        environment = os.environ | {
-            "TIERHOUSE_HOME": str(self.home),
-            "TIERHOUSE_PORT": str(self.port),
-            "TIERHOUSE_TARGET": "embedded",
-            "TIERHOUSE_SCHEMA": "tierhouse",
-            "TIERHOUSE_ZONE": self.zone,
-        }
-        done = subprocess.run(
-            [sys.executable, "-m", "orchestration.cli", *arguments],
-            cwd=REPOSITORY,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=600,
-        )
-        assert done.returncode == 0, f"tierhouse {' '.join(arguments)}:\n{done.stdout}\n{done.stderr}"
-        return done.stdout
+class Warehouse(ForkedCommands):
+    """A warehouse driven by its commands and read over HTTP."""
 
     def mart(self, table: str, as_of: date, *key: str) -> pd.DataFrame:
         """Rows of one as-of date of a mart, indexed by the key; every value as the client delivers it."""
@@ -69,7 +34,7 @@ class Warehouse:
 
     def table(self, table: str, as_of: date, *key: str) -> pd.DataFrame:
         """The same of any table, named with its database."""
-        client = clickhouse_connect.get_client(host="127.0.0.1", port=self.port)
+        client = self.client()
         try:
             rows = client.query(f"SELECT * FROM {table} WHERE as_of_date = {{as_of:Date}}", parameters={"as_of": as_of})
         finally:
@@ -78,32 +43,14 @@ class Warehouse:
         frame = pd.DataFrame(rows.result_rows, columns=list(rows.column_names) or list(key), dtype="object")
         return frame.set_index(list(key))
 
-    def stop(self) -> None:
-        """End the server that the commands started, and wait until it is gone."""
-        note = self.home / "warehouse" / "server.json"
-        if not note.exists():
-            return
-        process = int(json.loads(note.read_text())["pid"])
-        try:
-            os.kill(process, signal.SIGTERM)
-            for _ in range(100):
-                os.kill(process, 0)
-                time.sleep(0.1)
-            os.kill(process, signal.SIGKILL)
-        except ProcessLookupError:
-            return
-
 
 @pytest.fixture
 def open_warehouse(tmp_path: Path, parsed_project: Path) -> Iterator[Callable[..., Warehouse]]:
-    """Makes an empty warehouse in a zone; it is gone after the test."""
+    """Opens the warehouse of a home, or an empty one, in a zone; it is gone after the test."""
     opened = []
 
-    def opener(zone: str = "Asia/Shanghai") -> Warehouse:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        opened.append(Warehouse(with_parsed_project(tmp_path / "home", parsed_project), port, zone))
+    def opener(home: Path | None = None, zone: str = "Asia/Shanghai") -> Warehouse:
+        opened.append(Warehouse(home or with_parsed_project(tmp_path / "home", parsed_project), zone))
         return opened[-1]
 
     yield opener
@@ -186,10 +133,7 @@ def assert_latest_marts_agree(warehouse: Warehouse, reference: Snapshot, as_of: 
 
 def assert_predictions_read_the_same_from_features_and_facts(warehouse: Warehouse, as_of: date) -> None:
     """Training and evaluation read facts of any day, the daily predictions the features of the day in work."""
-    settings = Settings.from_environment(
-        {"TIERHOUSE_HOME": str(warehouse.home), "TIERHOUSE_PORT": str(warehouse.port), "TIERHOUSE_ZONE": warehouse.zone}
-    )
-    client = connect(settings, autogenerate_session_id=False)
+    settings, client = warehouse.settings, warehouse.client()
     columns = (
         "customer_id, business_type, customer_status, order_dates, net_amount_90d, net_amount_365d, net_amount_prior_180d, "
         "net_amount_prior_364d, value_to_date, is_from_revenue"
@@ -218,12 +162,11 @@ def assert_frontier_is_made_when_a_month_begins(warehouse: Warehouse, first: dat
     assert in_force["agreement_rate"] == pytest.approx(agreeing / (len(before) + len(after)))
 
 
-def test_a_hand_made_history_agrees_before_and_after_its_late_corrections(open_warehouse, tmp_path):
-    warehouse, folder = open_warehouse(), SAMPLES / "small_distributor"
-    tables = read_folder(folder)
-    warehouse.tierhouse("land", str(folder))
+def test_a_hand_made_history_agrees_before_and_after_its_late_corrections(open_warehouse, refreshed_home, tmp_path):
+    tables = read_folder(SAMPLE)
     june, july = date(2024, 6, 30), date(2024, 7, 5)
-    warehouse.tierhouse("refresh", "--as-of", june.isoformat())
+    # Landed, and refreshed in June.
+    warehouse = open_warehouse(copied(refreshed_home, tmp_path / "home"))
     warehouse.tierhouse("refresh", "--as-of", july.isoformat())
     in_june = compute_snapshot(tables, june)
     assert_marts_agree(warehouse, in_june, june)
@@ -261,8 +204,8 @@ def split_delivery(tables: dict[str, pd.DataFrame], day: pd.Timestamp) -> list[d
 def test_a_nasty_history_agrees_when_it_comes_in_two_deliveries_with_late_rows(open_warehouse, tmp_path):
     last_day, earlier = date(2024, 3, 31), date(2024, 3, 20)
     warehouse = open_warehouse()
-    tables = random_history(1, last_day, warehouse.zone)
-    first, second = split_delivery(tables, pd.Timestamp("2024-03-22", tz=warehouse.zone))
+    tables = random_history(1, last_day, warehouse.settings.zone)
+    first, second = split_delivery(tables, pd.Timestamp("2024-03-22", tz=warehouse.settings.zone))
 
     warehouse.tierhouse("land", str(deliver(first, tmp_path / "first")))
     warehouse.tierhouse("refresh", "--as-of", earlier.isoformat())
@@ -282,7 +225,7 @@ def test_a_nasty_history_agrees_when_it_comes_in_two_deliveries_with_late_rows(o
 
 def test_a_nasty_history_with_absent_sources_agrees_on_a_day_when_clocks_change(open_warehouse, tmp_path):
     zone, last_day = "America/New_York", date(2024, 3, 10)
-    warehouse = open_warehouse(zone)
+    warehouse = open_warehouse(zone=zone)
     tables = random_history(2, last_day, zone, ("complaints", "invoices", "payments", "unit_cost", "category_id"))
     warehouse.tierhouse("land", str(deliver(tables, tmp_path / "delivery")))
     warehouse.tierhouse("refresh", "--as-of", last_day.isoformat())

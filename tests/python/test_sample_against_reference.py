@@ -2,7 +2,6 @@
 
 from datetime import date
 
-import clickhouse_connect
 from reference.snapshot import compute_snapshot
 from reference.tables import read_folder
 from test_marts_against_reference import SAMPLES, assert_latest_marts_agree, assert_marts_agree, open_warehouse
@@ -20,7 +19,7 @@ def test_a_real_wholesalers_sample_agrees_in_midyear_and_at_the_end(open_warehou
     assert_latest_marts_agree(warehouse, in_midyear, midyear)
 
     # Half a year later an evaluation lets the lifetime value model serve in tiers: its margin counts from then on, not before.
-    client = clickhouse_connect.get_client(host="127.0.0.1", port=warehouse.port)
+    client = warehouse.client()
     client.command(
         "INSERT INTO tierhouse_predictive.promotions (evaluated_on, model, served_model, verdict) "
         "VALUES ('2011-12-01', 'lifetime_value_in_tiers', 'lifetime_value_in_tiers', 'promoted')"

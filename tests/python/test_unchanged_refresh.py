@@ -1,8 +1,6 @@
 """A refresh with nothing new ends at once; whatever could change its result, or leaves in doubt whether it does, makes it work."""
 
-import fcntl
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,15 +10,15 @@ from pathlib import Path
 
 import pytest
 from clickhouse_connect.driver.client import Client
-from own_warehouse import REPOSITORY, SAMPLE, OwnWarehouse, with_parsed_project
+from own_warehouse import REPOSITORY, OwnWarehouse, copied
 
 from orchestration import refresh as refreshing
 from orchestration import unchanged
 from orchestration.refresh import Published, refresh
 from orchestration.unchanged import State, forget, read_state, remember, standing
-from orchestration.warehouse.client import ensure_running, running_server
 
 SCRATCH = "tierhouse_landing.scratch"
+LATEST_BUILD = "SELECT argMax(build_id, as_of_date) FROM tierhouse_snapshots.published_builds"
 
 
 class Shop(OwnWarehouse):
@@ -44,25 +42,15 @@ class Shop(OwnWarehouse):
         assert found is not None
         return found
 
-    def stop(self) -> None:
-        running = running_server(self.settings.home)
-        if running is None:
-            return
-        os.kill(running.pid, signal.SIGTERM)
-        # The process holds the lock of its folder to its end.
-        with (self.settings.home / "warehouse" / "server.lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-
     def start_again(self) -> None:
         self.stop()
-        ensure_running(self.settings)
+        self.running()
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory, parsed_project: Path) -> Iterator[Shop]:
-    made = Shop(with_parsed_project(tmp_path_factory.mktemp("shop"), parsed_project))
-    made.python("-m", "orchestration.cli", "land", str(SAMPLE))
-    made.python("-m", "orchestration.cli", "refresh")
+def shop(tmp_path_factory: pytest.TempPathFactory, refreshed_home: Path) -> Iterator[Shop]:
+    made = Shop(copied(refreshed_home, tmp_path_factory.mktemp("shop") / "home"))
+    made.tierhouse("refresh")
     yield made
     made.stop()
 
@@ -96,7 +84,7 @@ def test_a_second_refresh_says_that_nothing_changed_and_leaves_the_build_and_a_r
     client = shop.client()
     builds = client.query("SELECT * FROM tierhouse_snapshots.published_builds").result_rows
     customers = client.command("SELECT count() FROM tierhouse_marts.customer_tiers")
-    output = shop.python("-m", "orchestration.cli", "refresh")
+    output = shop.tierhouse("refresh")
     assert output.startswith(f"{day}  unchanged since the refresh of ")
     assert f": the marts stand ({customers} customers; --again remakes them)\n" in output
     assert f"Tiers on {day}" in output and "Next: " in output
@@ -104,9 +92,9 @@ def test_a_second_refresh_says_that_nothing_changed_and_leaves_the_build_and_a_r
     rows = client.query(
         "SELECT status, as_of_date, customer_count, message, ended_at IS NULL FROM tierhouse_marts.refresh_runs ORDER BY started_at"
     ).result_rows
-    build = client.command("SELECT build_id FROM tierhouse_snapshots.published_builds")
-    assert [row[0] for row in rows] == ["published", "unchanged"]
-    assert rows[1][1:] == (day, customers, f"build {build} stands", 0)
+    build = client.command(LATEST_BUILD)
+    assert [row[0] for row in rows] == ["published", "published", "unchanged"]
+    assert rows[-1][1:] == (day, customers, f"build {build} stands", 0)
 
 
 def test_a_refresh_that_ends_early_loads_none_of_what_it_would_work_with(shop: Shop) -> None:
@@ -333,7 +321,7 @@ def test_a_record_stands_for_its_day_until_it_is_forgotten_or_something_changes(
     remember(scratch, shop.settings, day, shop.state())
     found = standing(scratch, shop.settings, day, shop.state())
     assert found is not None
-    assert found.build_id == scratch.command("SELECT build_id FROM tierhouse_snapshots.published_builds")
+    assert found.build_id == scratch.command(LATEST_BUILD)
     assert standing(scratch, shop.settings, day - timedelta(days=1), shop.state()) is None
     assert standing(scratch, shop.settings, day, None) is None
     scratch.command(f"INSERT INTO {SCRATCH} VALUES (1, 50, 'f')")

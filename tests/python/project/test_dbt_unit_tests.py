@@ -1,28 +1,24 @@
 """The dbt unit tests of all models, against the embedded engine."""
 
-from dataclasses import replace
+from pathlib import Path
 
+import pytest
 from dbt.cli.main import dbtRunner
+from own_warehouse import OwnWarehouse, copied
 
 from orchestration import dbt
-from orchestration.landing import create_landing_tables
-from orchestration.warehouse.client import connect
-from orchestration.warehouse.settings import Settings
-
-AS_OF = "2024-04-30"
 
 
-def test_every_dbt_unit_test_passes(in_own_warehouse: Settings, monkeypatch) -> None:
-    settings = replace(in_own_warehouse, prefix="unit")
-    monkeypatch.setenv("TIERHOUSE_SCHEMA", "unit")
-    create_landing_tables(connect(settings), settings)
-    # Unit tests take the types of their inputs from relations that exist: empty ones will do.
-    list(dbt.build(settings, "relations", AS_OF, ["--exclude", "resource_type:unit_test", "resource_type:test"]))
+def test_every_dbt_unit_test_passes(refreshed_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Unit tests take the types of their inputs from relations that exist.
+    warehouse = OwnWarehouse(copied(refreshed_home, tmp_path / "home"))
+    settings = warehouse.running()
+    for name, value in (settings.environment() | {"TIERHOUSE_AS_OF_DATE": "2024-04-30"}).items():
+        monkeypatch.setenv(name, value)
 
-    # The project as this process has parsed it for the build.
-    (parsed,) = dbt._parsed.values()
     arguments = [*dbt._global_arguments(), "test", "--select", "test_type:unit", *dbt._paths(settings)]
-    done = dbtRunner(manifest=parsed).invoke(arguments)
+    done = dbtRunner(manifest=dbt._manifest("unit tests")).invoke(arguments)
+    warehouse.stop()
 
     assert done.exception is None, done.exception
     results = [one for one in done.result.results if one.node.resource_type == "unit_test"]

@@ -61,14 +61,14 @@ class History:
 
 
 def random_history(seed: int) -> History:
-    """One or two policies over 1 to 60 stored days and up to 12 customers."""
+    """One to five policies over 1 to 60 stored days and up to 12 customers."""
     chance = random.Random(seed)
     days = [FIRST + chance.randint(0, 6)]
     for _ in range(chance.choice([0, 1, 10, 30, 59])):
         days.append(days[-1] + chance.choice([1, 1, 1, 2, 6, 7, 8, 30]))
     customers = chance.randint(1, 12)
     return History(
-        {f"policy_{n}": _history(chance, days, customers, _rules(chance)) for n in range(chance.randint(1, 2))}
+        {f"policy_{n}": _history(chance, days, customers, _rules(chance)) for n in range(chance.randint(1, 5))}
     )
 
 
