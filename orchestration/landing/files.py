@@ -1,8 +1,8 @@
 """Landing a folder of files: which file belongs to which table, what columns it has, and how it is sent.
 
 A file is sent as it is, as the body of one INSERT over HTTP. Python reads only the schema of a Parquet file and the
-header of a CSV or JSON file. A CSV file is followed by a line that shows whether the engine came to its end: a quote
-that is never closed would take the rest of the file for one text.
+header of a CSV or JSON file. A CSV file in GB18030 is recoded on its way. A CSV file is followed by a line that shows
+whether the engine came to its end: a quote that is never closed would take the rest of the file for one text.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import zstandard
 from clickhouse_connect.driver.client import Client
 
 from orchestration.errors import TierhouseError
+from orchestration.landing import text_encoding
 from orchestration.landing.contract import REQUIRED_TABLES, TABLES, Table
 from orchestration.landing.judge import END_OF_FILE, LARGEST_DECIMAL, Delivered, Fields
 from orchestration.landing.pipeline import INSERT_SETTINGS, Delivery, Progress, land_deliveries
@@ -48,8 +49,9 @@ _CSV_SETTINGS: dict[str, int | str] = {
     "input_format_defaults_for_omitted_fields": 1,
     "input_format_csv_empty_as_default": 0,
     "format_csv_null_representation": r"\N",
-    "format_csv_delimiter": ",",
 }
+# The engine reads no CSV with tabs.
+_SEPARATORS = ",;|"
 _JSON_SETTINGS: dict[str, int | str] = {
     "input_format_json_read_numbers_as_strings": 1,
     "input_format_json_read_bools_as_strings": 1,
@@ -125,13 +127,19 @@ def describe(table: Table, path: Path, label: str) -> Delivery:
     """
     format, compression = _format_of(path)
     rows = fields = None
+    encoding, separator, notes = "utf-8", ",", []
     try:
         if path.stat().st_size == 0:
             raise TierhouseError(f"{label} is empty; deliver at least a header")
         if format == "Parquet":
             rows, names, columns = _parquet_columns(table, path, label)
         else:
-            names = _header(path, format, compression, table)
+            if format == "CSVWithNames":
+                with _opened(path, compression) as body:
+                    encoding = text_encoding.detect(body.read(text_encoding.SAMPLE_BYTES))
+                if encoding != "utf-8":
+                    notes.append(f"{label}: read as {encoding.upper()} text")
+            names, separator = _header(path, format, compression, table, encoding)
             if format == "CSVWithNames":
                 fields = Fields(
                     tuple(name if _in_contract(table, name) else f"_field_{k}" for k, name in enumerate(names))
@@ -152,27 +160,32 @@ def describe(table: Table, path: Path, label: str) -> Delivery:
             f"{label} lacks the required column{'s' * (len(missing) > 1)} {', '.join(missing)}; it has {_shown(names)}"
         )
     unknown = [name or "''" for name in names if not _in_contract(table, name)]
-    warnings = (f"{label}: ignored unknown column{'s' * (len(unknown) > 1)} {', '.join(unknown)}",) if unknown else ()
+    if unknown:
+        notes.append(f"{label}: ignored unknown column{'s' * (len(unknown) > 1)} {', '.join(unknown)}")
     delivered = tuple(columns)
+    sent_compression = compression if encoding == "utf-8" else None
+    file_settings = _SETTINGS[format] | ({"format_csv_delimiter": separator} if fields else {})
 
     def send(client: Client, target: str) -> None:
         client.raw_insert(
             target,
             column_names=[*fields.names, Fields.SURPLUS] if fields else [column.name for column in delivered],
-            insert_block=_pieces(path, _packed(f"\n{END_OF_FILE}\n".encode(), compression) if fields else b""),
+            insert_block=_pieces(
+                path, compression, encoding, _packed(f"\n{END_OF_FILE}\n".encode(), sent_compression) if fields else b""
+            ),
             fmt=format,
-            compression=compression,
-            settings=INSERT_SETTINGS | _SETTINGS[format],
+            compression=sent_compression,
+            settings=INSERT_SETTINGS | file_settings,
         )
 
-    return Delivery(label, delivered, send, rows, path.stat().st_size > _LARGE_FILE, warnings, fields)
+    return Delivery(label, delivered, send, rows, path.stat().st_size > _LARGE_FILE, tuple(notes), fields)
 
 
-def _pieces(path: Path, tail: bytes) -> Generator[bytes, None, None]:
-    """The file in pieces, then the tail."""
-    with path.open("rb") as file:
-        while piece := file.read(_PIECE):
-            yield piece
+def _pieces(path: Path, compression: str | None, encoding: str, tail: bytes) -> Generator[bytes, None, None]:
+    """The file in pieces, then the tail: as it is in UTF-8, else unpacked and recoded."""
+    with _opened(path, compression if encoding != "utf-8" else None) as file:
+        pieces = iter(lambda: file.read(_PIECE), b"")
+        yield from pieces if encoding == "utf-8" else text_encoding.recoded(pieces, encoding)
     if tail:
         yield tail
 
@@ -303,17 +316,22 @@ def _fits(kind: str, family: str) -> bool:
     return is_number if kind in ("integer", "decimal") else not is_number
 
 
-def _header(path: Path, format: str, compression: str | None, table: Table) -> list[str]:
-    """Column names: the first line of a CSV file; the keys of the first object of a JSON file, and all of the contract
-    since later objects may hold more."""
+def _header(path: Path, format: str, compression: str | None, table: Table, encoding: str) -> tuple[list[str], str]:
+    """Column names and the separator: of a CSV file the first line, by the separator that finds most columns of the contract;
+    of a JSON file the keys of the first object, and all of the contract since later objects may hold more."""
+    if format == "CSVWithNames":
+        _demand_line_feeds(path, compression)
+        readings = [(_first_row(path, compression, encoding, separator), separator) for separator in _SEPARATORS]
+        return max(readings, key=lambda reading: sum(_in_contract(table, name) for name in reading[0]))
     with _opened(path, compression) as body:
-        text = io.TextIOWrapper(body, encoding="utf-8-sig", newline="")
-        if format == "CSVWithNames":
-            names = [name.strip().lower() for name in next(csv.reader(text), [])]
-            _demand_line_feeds(path, compression)
-            return names
-        first = json.loads(text.readline() or "{}")
-        return [*first, *(column.name for column in table.columns if column.name not in first)]
+        first = json.loads(body.readline().decode("utf-8-sig") or "{}")
+    return [*first, *(column.name for column in table.columns if column.name not in first)], ""
+
+
+def _first_row(path: Path, compression: str | None, encoding: str, separator: str) -> list[str]:
+    with _opened(path, compression) as body:
+        text = io.TextIOWrapper(body, encoding="utf-8-sig" if encoding == "utf-8" else encoding, newline="")
+        return [name.strip().lower() for name in next(csv.reader(text, delimiter=separator), [])]
 
 
 def _demand_line_feeds(path: Path, compression: str | None) -> None:

@@ -161,3 +161,38 @@ def test_lines_that_end_with_a_carriage_return_alone_are_told_instead_of_deliver
 ):
     with pytest.raises(TierhouseError, match="its lines end with a carriage return alone; save it with line feeds"):
         warehouse.land(deliver(tmp_path, f"{HEADER}\r1,1,5,1,2\r1,2,5,1,2\r", suffix))
+
+
+CHINESE = "customer_id,customer_name,registered_at\n" + "".join(
+    f'{number},"{name}，{number}号店",2024/1/{number}\n'
+    for number, name in enumerate(["川味", "㐂寿司", "兰州牛肉面"], 1)
+)
+
+
+@pytest.mark.parametrize("suffix", PACK)
+@pytest.mark.parametrize("encoding", ["gb18030", "utf-8", "utf-8-sig"])
+def test_a_chinese_spreadsheet_lands_in_either_encoding_with_the_same_names(warehouse, tmp_path, encoding, suffix):
+    write_orders(tmp_path, [order()], [line()])
+    (tmp_path / f"customers.csv{suffix}").write_bytes(PACK[suffix](CHINESE.encode(encoding)))
+    outcome = warehouse.land(tmp_path)["customers"]
+    assert outcome.warnings == ([f"customers.csv{suffix}: read as GB18030 text"] if encoding == "gb18030" else [])
+    names = warehouse.rows("SELECT customer_name FROM {landing}.customers ORDER BY customer_id")
+    assert names == [("川味，1号店",), ("㐂寿司，2号店",), ("兰州牛肉面，3号店",)]
+
+
+def test_a_character_cut_by_a_piece_is_recoded_and_a_broken_one_refused(warehouse, tmp_path):
+    write_orders(tmp_path, [order()], [line()])
+    rows = "".join(f"{number},{'鲜' * (number % 50)},2024-01-01\n" for number in range(1, 20_000))
+    content = f"customer_id,customer_name,registered_at\n{rows}".encode("gb18030") + b"20000,\x81,2024-01-01\n"
+    (tmp_path / "customers.csv").write_bytes(content)
+    outcome = warehouse.land(tmp_path)["customers"]
+    assert (outcome.landed, outcome.reasons) == (19_999, {"not UTF-8 text: customer_name": 1})
+    strange = "SELECT count() FROM {landing}.customers WHERE customer_name != repeat('鲜', toUInt64(customer_id % 50))"
+    assert warehouse.one(strange) == 0
+
+
+@pytest.mark.parametrize("separator", [";", "|"])
+def test_another_separator_is_found_in_the_header(warehouse, tmp_path, separator):
+    text = f"{HEADER}\n1,1,5,1,2\n1,2,5,1\n2,1,5,1,2\n".replace(",", separator)
+    outcome = warehouse.land(deliver(tmp_path, text), limit=1)["order_lines"]
+    assert (outcome.delivered, outcome.landed, outcome.reasons) == (3, 2, {FEWER: 1})
