@@ -154,6 +154,8 @@ class Handle:
                 del piece
                 if data:
                     yield data
+                # Nor is it kept while the next one is made, or by the traceback of an error that comes instead.
+                del data
             done = True
         finally:
             if not done:

@@ -1,7 +1,6 @@
 """Running one request in the engine: its handle and settings, its statement, rewritten where need be, its rows."""
 
 import contextlib
-import itertools
 import json
 import re
 import shutil
@@ -178,6 +177,7 @@ class Execution:
                     self.progress.result_bytes += len(piece)
                     for start in range(0, len(piece), _PIECE_BYTES):
                         yield piece[start : start + _PIECE_BYTES]
+                    del piece
 
     @contextlib.contextmanager
     def _logged(self) -> Iterator[None]:
@@ -582,7 +582,9 @@ class Execution:
             columns = []
         elif columns is None:
             columns = self._columns_elsewhere()
-        yield from rewrite_blocks(itertools.chain([first], blocks), columns, marked)
+        held = [first]
+        del first
+        yield from rewrite_blocks(_taken(held, blocks), columns, marked)
 
     def _columns(self, handle: Handle) -> list[tuple[str, str]]:
         """Names and full types of the statement's columns; none where the engine does not say. Not in the query log, where
@@ -649,6 +651,12 @@ class Execution:
             self.progress.add(result, is_insert=True)
         finally:
             handle.query(UNLOGGED + f"DROP TEMPORARY TABLE {name}".encode())
+
+
+def _taken(held: list[bytes], blocks: Iterator[bytes]) -> Iterator[bytes]:
+    """The block held back, which is let go of, and those behind it."""
+    yield held.pop()
+    yield from blocks
 
 
 def summary_of(progress: Progress, seconds: float) -> dict[str, str]:

@@ -48,9 +48,13 @@ def rewrite_blocks(blocks: Iterable[bytes], columns: Columns, marked: bool = Fal
     the types alone."""
     for block in blocks:
         if marked:
-            yield _BLOCK_INFO + _with_marks(block, columns)
+            answer = _BLOCK_INFO + _with_marks(block, columns)
         else:
-            yield _BLOCK_INFO + (_with_zones(block, columns) if columns else block)
+            answer = _BLOCK_INFO + (_with_zones(block, columns) if columns else block)
+        # A block may be large and its reader slow.
+        del block
+        yield answer
+        del answer
 
 
 def _with_marks(block: bytes, columns: Columns) -> bytes:

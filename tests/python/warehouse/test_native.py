@@ -1,7 +1,10 @@
-"""Native for the newest clients, such as Go's: a byte behind the type of each column of each block."""
+"""Native for the newest clients, such as Go's: a byte behind the type of each column of each block. And blocks as they pass."""
+
+import types
 
 import pytest
 
+from orchestration.warehouse.server.engine import Handle, Progress
 from orchestration.warehouse.server.errors import ServerError
 from orchestration.warehouse.server.native import rewrite_blocks
 
@@ -84,3 +87,28 @@ def test_a_column_whose_end_cannot_be_told_is_refused():
     known = [("q", "JSON"), ("a", "UInt8")]
     marked = b"\x02\x01" + text("q") + text("JSON") + b"\0???" + text("a") + text("UInt8") + b"\0\x01"
     assert list(rewrite_blocks([block], known, marked=True)) == [BLOCK_INFO + marked]
+
+
+def test_blocks_are_let_go_of_before_the_next_one_comes():
+    """Where a client goes away, the error's traceback would keep them until the garbage of cycles is collected."""
+    counts = dict.fromkeys(
+        ("storage_rows_read", "storage_bytes_read", "rows_written", "bytes_written", "rows_read"), lambda: 1
+    )
+    blocks = [bytes([2, 1]) + b"x" * 1000, bytes([2, 1]) + b"y" * 1000]
+
+    def fetch(stream):
+        if not blocks:
+            raise RuntimeError("Code: 394. DB::Exception: Query was cancelled. (QUERY_WAS_CANCELLED)")
+        block = blocks.pop()
+        return types.SimpleNamespace(bytes=lambda: block, **counts)
+
+    connection = types.SimpleNamespace(send_query=lambda *_, **__: "stream", streaming_fetch_result=fetch)
+    passing = rewrite_blocks(Handle(connection).blocks(b"SELECT 1", "Native", {}, Progress()), [])
+    with pytest.raises(ServerError, match="cancelled") as failed:
+        while next(passing):
+            pass
+    kept, step = [], failed.value.__traceback__
+    while step is not None:
+        kept += [value for value in step.tb_frame.f_locals.values() if isinstance(value, bytes) and len(value) > 1000]
+        step = step.tb_next
+    assert not kept
