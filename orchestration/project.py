@@ -80,7 +80,8 @@ def ensure_manifest(settings: Settings) -> Path:
     says of which project it is, once it is whole. Raises TierhouseError with dbt's own message when the project does not parse.
     """
     manifest = target_directory(settings) / "manifest.json"
-    made_of, version = manifest.with_name("manifest.version"), project_version(settings)
+    # The manifest names databases, so it is of one prefix too.
+    made_of, version = manifest.with_name("manifest.version"), f"{project_version(settings)} {settings.prefix}"
     if _is_of(manifest, made_of, version):
         return manifest
     manifest.parent.mkdir(parents=True, exist_ok=True)

@@ -87,7 +87,7 @@ def test_the_project_is_the_same_for_every_user_and_another_in_another_zone() ->
     assert project_version(replace(settings, zone="Europe/Berlin")) != project_version(settings)
 
 
-def test_a_manifest_of_another_project_is_made_anew_whatever_the_times_of_its_files(
+def test_a_manifest_of_another_project_or_prefix_is_made_anew_whatever_the_times_of_its_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = Settings.from_environment({"TIERHOUSE_HOME": str(tmp_path)})
@@ -107,6 +107,8 @@ def test_a_manifest_of_another_project_is_made_anew_whatever_the_times_of_its_fi
         os.utime(model, (0, 0))
         project.ensure_manifest(settings)
     assert parsed == ["select 1", "select 2"]
+    project.ensure_manifest(replace(settings, prefix="other"))
+    assert parsed[2:] == ["select 2"]
 
 
 @pytest.fixture(scope="module")
