@@ -10,6 +10,9 @@ from clickhouse_connect.driver.client import Client
 from orchestration.predictive.cutoff import described
 from orchestration.warehouse.settings import Settings
 
+# Of a statement with `top_of`: it names every category below a top, and there may be more of them than a statement has room for.
+ROOM = {"max_query_size": 1 << 26}
+
 
 def read_tops(client: Client, settings: Settings, day: date) -> dict[int, int]:
     """Top of each category that has one above it, as known at the end of the day."""
@@ -34,7 +37,7 @@ def tops(categories: Iterable[tuple[int, int]]) -> dict[int, int]:
 
 
 def top_of(category: str, tops: dict[int, int]) -> str:
-    """SQL for the top of a category that is not null."""
+    """SQL for the top of a category that is not null; the statement needs ROOM."""
     if not tops:
         return category
     return f"transform({category}, {list(tops)}, {list(tops.values())}, {category})"

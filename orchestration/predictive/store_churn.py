@@ -13,7 +13,7 @@ from clickhouse_connect.driver.client import Client
 from orchestration.predictive import churn_model
 from orchestration.predictive.artifacts import Artifact, fingerprint, training_day
 from orchestration.predictive.candidates import ACTIVE_DAYS, active, no_order_chances
-from orchestration.predictive.category_tree import read_tops, top_of
+from orchestration.predictive.category_tree import ROOM, read_tops, top_of
 from orchestration.predictive.churn import churn
 from orchestration.predictive.cutoff import cutoff, known, until
 from orchestration.predictive.defection import (
@@ -276,7 +276,8 @@ def _categories(client: Client, settings: Settings, as_of: date, known_until: da
         GROUP BY customer_id, category_id
         HAVING order_days_reference >= 4
         ORDER BY customer_id, category_id
-        """
+        """,
+        settings=ROOM,
     )
     return table.to_pandas()
 

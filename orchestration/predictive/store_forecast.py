@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 
-from orchestration.predictive.category_tree import read_tops, top_of
+from orchestration.predictive.category_tree import ROOM, read_tops, top_of
 from orchestration.predictive.cutoff import described, known, until
 from orchestration.predictive.forecast import HISTORY_WEEKS
 from orchestration.predictive.store_tables import Replacement, frame_of
@@ -123,6 +123,7 @@ def _of_categories(client: Client, settings: Settings, day: date, last_monday: d
         GROUP BY member, week ORDER BY member, week
         """,
         _TYPES,
+        ROOM,
     )
 
 

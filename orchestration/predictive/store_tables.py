@@ -12,9 +12,11 @@ from orchestration.errors import TierhouseError
 from orchestration.warehouse.settings import Settings
 
 
-def frame_of(client: Client, statement: str, types: dict[str, str]) -> pd.DataFrame:
+def frame_of(
+    client: Client, statement: str, types: dict[str, str], settings: dict[str, int] | None = None
+) -> pd.DataFrame:
     """The answer with these columns in these types, also when it has no rows."""
-    frame = client.query_df(statement, settings={"join_use_nulls": 0})
+    frame = client.query_df(statement, settings={"join_use_nulls": 0} | (settings or {}))
     if frame.empty:
         return pd.DataFrame({name: pd.Series([], dtype=kind) for name, kind in types.items()})
     return frame.astype(types)

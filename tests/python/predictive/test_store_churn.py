@@ -13,6 +13,7 @@ from demo_facts import LAST, WORLD, demo_facts
 from scipy.stats import rankdata
 
 from orchestration.predictive.artifacts import training_day
+from orchestration.predictive.category_tree import read_tops
 from orchestration.predictive.store_churn import _categories, refresh_churn
 from orchestration.warehouse.client import connect
 from orchestration.warehouse.settings import Settings
@@ -164,13 +165,17 @@ def test_from_its_verdict_on_a_baseline_serves_who_ordered_lately_as_the_share_o
 def test_dropped_categories_are_those_at_the_top_of_a_deep_tree(client, settings) -> None:
     tree = f"{settings.database('staging')}.stg_categories"
     client.command(
-        f"INSERT INTO {tree} SELECT * REPLACE (7 AS category_id, 'food' AS category_name) FROM {tree} WHERE category_id = 1"
-    )
-    client.command(
         f"ALTER TABLE {tree} UPDATE parent_category_id = 7 WHERE category_id = 1", settings={"mutations_sync": 2}
     )
+    # More categories than a statement of the usual length can name.
+    client.command(
+        f"INSERT INTO {tree} SELECT * EXCEPT number REPLACE (toUInt32(1000000 + number) AS category_id, 1 AS parent_category_id) "
+        f"FROM {tree} CROSS JOIN numbers(60000) AS n WHERE category_name = 'cabbage'"
+    )
+    assert len(read_tops(client, settings, AS_OF)) > 60_000
     bought = _categories(client, settings, AS_OF, AS_OF)
     assert len(bought) > 10 and set(bought["category_id"]) == {7}
+    client.command(f"DELETE FROM {tree} WHERE category_id >= 1000000")
     client.command(
         f"ALTER TABLE {tree} UPDATE parent_category_id = NULL WHERE category_id = 1", settings={"mutations_sync": 2}
     )
