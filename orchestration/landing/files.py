@@ -146,7 +146,9 @@ def describe(table: Table, path: Path, label: str) -> Delivery:
                 )
             columns = [Delivered(name, "Nullable(String)", "text") for name in names if _in_contract(table, name)]
     except UnicodeDecodeError:
-        raise TierhouseError(f"{label} is not UTF-8 text; save it as UTF-8 and land the folder again") from None
+        raise TierhouseError(
+            f"{label} is neither UTF-8 nor GB18030 text; save it as UTF-8 and land the folder again"
+        ) from None
     except (OSError, ValueError, EOFError, pa.ArrowException, zstandard.ZstdError) as error:
         raise TierhouseError(f"cannot read {label}: {' '.join(str(error).split())[:300]}") from None
     if not any(names):
@@ -228,6 +230,10 @@ def _format_of(path: Path) -> tuple[str, str | None]:
     stem = suffixes[:-1] if compression else suffixes
     format = FORMATS.get(stem[-1]) if stem else None
     if format is None or (format == "Parquet" and compression):
+        if suffixes and suffixes[-1] in (".xlsx", ".xls", ".et"):
+            raise TierhouseError(
+                f"{path} is a workbook; save each of its sheets as CSV UTF-8 under a table's name, such as orders.csv, and move it away"
+            )
         raise TierhouseError(
             f"{path} is neither .parquet, .csv nor .jsonl (the last two also .gz or .zst); move it away or convert it"
         )

@@ -213,6 +213,13 @@ def test_a_header_of_another_separator_is_shown_as_it_was_read(warehouse, tmp_pa
         warehouse.land(tmp_path)
 
 
+def test_a_workbook_is_refused_with_what_to_save_it_as(warehouse, tmp_path):
+    write_orders(tmp_path, [order()], [line()])
+    (tmp_path / "customers.xlsx").write_bytes(b"PK")
+    with pytest.raises(TierhouseError, match=r"customers\.xlsx is a workbook; save each of its sheets as CSV UTF-8"):
+        warehouse.land(tmp_path)
+
+
 @pytest.mark.parametrize("absent", ["orders", "order_lines"])
 def test_a_missing_required_table_is_named(warehouse, tmp_path, absent):
     write_orders(tmp_path, [order()], [line()])
