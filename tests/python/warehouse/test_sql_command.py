@@ -20,8 +20,12 @@ def test_a_format_in_the_statement_goes_before_the_option(in_own_warehouse, argu
     assert (result.exit_code, result.stdout) == (0, answer)
 
 
-def test_a_wrong_statement_ends_in_one_line_and_a_failure(in_own_warehouse) -> None:
-    result = CliRunner().invoke(main, ["sql", "SELECT no_such_column"])
+@pytest.mark.parametrize(
+    ("statement", "told"),
+    [("SELECT no_such_column", "no_such_column"), ("SELEC 1", "Syntax error"), ("SELECT 1 FROM no.table", "no")],
+)
+def test_a_wrong_statement_ends_in_one_short_line_and_a_failure(in_own_warehouse, statement, told) -> None:
+    result = CliRunner().invoke(main, ["sql", statement])
     assert result.exit_code == 1
-    assert "no_such_column" in result.stderr
-    assert result.stderr.count("\n") == 1
+    assert result.stderr.startswith("tierhouse: the warehouse says: ") and told in result.stderr
+    assert result.stderr.count("\n") == 1 and len(result.stderr) < 450 and "http" not in result.stderr
