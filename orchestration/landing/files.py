@@ -11,10 +11,8 @@ import csv
 import gzip
 import io
 import json
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Generator
 from pathlib import Path
-from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -149,7 +147,7 @@ def describe(table: Table, path: Path, label: str) -> Delivery:
         raise TierhouseError(
             f"{label} is neither UTF-8 nor GB18030 text; save it as UTF-8 and land the folder again"
         ) from None
-    except (OSError, ValueError, EOFError, pa.ArrowException, zstandard.ZstdError) as error:
+    except (OSError, ValueError, EOFError, pa.ArrowException) as error:
         raise TierhouseError(f"cannot read {label}: {' '.join(str(error).split())[:300]}") from None
     if not any(names):
         raise TierhouseError(f"{label} is empty; deliver at least a header")
@@ -187,7 +185,10 @@ def _pieces(path: Path, compression: str | None, encoding: str, tail: bytes) -> 
     """The file in pieces, then the tail: as it is in UTF-8, else unpacked and recoded."""
     with _opened(path, compression if encoding != "utf-8" else None) as file:
         pieces = iter(lambda: file.read(_PIECE), b"")
-        yield from pieces if encoding == "utf-8" else text_encoding.recoded(pieces, encoding)
+        try:
+            yield from pieces if encoding == "utf-8" else text_encoding.recoded(pieces, encoding)
+        except OSError as error:
+            raise TierhouseError(f"cannot read {path.name}: {error}") from None
     if tail:
         yield tail
 
@@ -351,12 +352,6 @@ def _demand_line_feeds(path: Path, compression: str | None) -> None:
         )
 
 
-@contextmanager
-def _opened(path: Path, compression: str | None) -> Iterator[BinaryIO]:
-    with path.open("rb") as file:
-        if compression == "gzip":
-            yield gzip.GzipFile(fileobj=file)  # type: ignore[misc]
-        elif compression == "zstd":
-            yield zstandard.ZstdDecompressor().stream_reader(file)  # type: ignore[misc]
-        else:
-            yield file
+def _opened(path: Path, compression: str | None) -> pa.NativeFile:
+    """The unpacked file, also of several packed members; reading raises OSError where a packed one is cut off."""
+    return pa.input_stream(str(path), compression=compression)

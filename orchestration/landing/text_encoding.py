@@ -26,11 +26,12 @@ def detect(sample: bytes) -> str:
     if sum(map(_is_utf8, lines)) * 2 >= len(lines):
         return "utf-8"
     try:
-        characters = [character for character in b"\n".join(lines).decode("gb18030") if not character.isascii()]
+        wide = "".join(character for character in b"\n".join(lines).decode("gb18030") if not character.isascii())
     except UnicodeDecodeError:
         return "utf-8"
-    common = sum(1 for character in characters if _is_common(character))
-    return "gb18030" if common >= _COMMON_SHARE * len(characters) else "utf-8"
+    # GB2312 has two bytes for each of them.
+    common = len(wide.encode("gb2312", "ignore")) // 2
+    return "gb18030" if common >= _COMMON_SHARE * len(wide) else "utf-8"
 
 
 def recoded(pieces: Iterable[bytes], encoding: str) -> Iterator[bytes]:
@@ -45,13 +46,5 @@ def _is_utf8(line: bytes) -> bool:
     try:
         line.decode("utf-8")
     except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _is_common(character: str) -> bool:
-    try:
-        character.encode("gb2312")
-    except UnicodeEncodeError:
         return False
     return True

@@ -196,3 +196,18 @@ def test_another_separator_is_found_in_the_header(warehouse, tmp_path, separator
     text = f"{HEADER}\n1,1,5,1,2\n1,2,5,1\n2,1,5,1,2\n".replace(",", separator)
     outcome = warehouse.land(deliver(tmp_path, text), limit=1)["order_lines"]
     assert (outcome.delivered, outcome.landed, outcome.reasons) == (3, 2, {FEWER: 1})
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".zst"])
+def test_a_recoded_file_of_several_members_lands_whole_and_one_that_is_cut_off_not_at_all(warehouse, tmp_path, suffix):
+    write_orders(tmp_path, [order()], [line()])
+    # The first member is smaller than what is looked at for the encoding.
+    rows = "".join(f"{number},鲜果{number},2024-01-01\n" for number in range(1, 100_000)).encode("gb18030")
+    head = b"customer_id,customer_name,registered_at\n"
+    whole = PACK[suffix](head + rows[:1_000]) + PACK[suffix](rows[1_000:])
+    path = tmp_path / f"customers.csv{suffix}"
+    path.write_bytes(whole)
+    assert warehouse.land(tmp_path)["customers"].landed == 99_999
+    path.write_bytes(whole[:-200])
+    with pytest.raises(TierhouseError, match=rf"cannot read customers\.csv\{suffix}: Truncated compressed stream"):
+        warehouse.land(tmp_path)
