@@ -331,7 +331,7 @@ def _header(path: Path, format: str, compression: str | None, table: Table, enco
         readings = [(_first_row(path, compression, encoding, separator), separator) for separator in _SEPARATORS]
         return max(readings, key=lambda reading: sum(_in_contract(table, name) for name in reading[0]))
     with _opened(path, compression) as body:
-        first = json.loads(body.readline().decode("utf-8-sig") or "{}")
+        first = json.loads(io.TextIOWrapper(body, encoding="utf-8-sig").readline() or "{}")
     return [*first, *(column.name for column in table.columns if column.name not in first)], ""
 
 
