@@ -29,36 +29,13 @@ from orchestration.predictive.promotions import served_model
 from orchestration.predictive.rhythm import HISTORY_DAYS
 from orchestration.predictive.store_artifacts import load_or_fit
 from orchestration.predictive.store_evaluation import read_customers
-from orchestration.predictive.store_tables import replace_day, typed
+from orchestration.predictive.store_tables import replace_day
 from orchestration.warehouse.settings import Settings
 
 MODEL = "churn"
 # A fit learns from at most about this many customers, chosen by the hash of their id.
 _TRAINING_CUSTOMERS = 50_000
 _EPOCH = date(1970, 1, 1)
-_TYPES: dict[str, pa.DataType] = {
-    "customer_id": pa.uint64(),
-    "method": pa.string(),
-    "gap_count": pa.uint16(),
-    "expected_gap_days": pa.float64(),
-    "silence_days": pa.uint32(),
-    "silence_open_days": pa.float64(),
-    "pause_open_days": pa.float64(),
-    "gap_ratio": pa.float64(),
-    "p_no_order_30d": pa.float64(),
-    "p_defected": pa.float64(),
-    "baseline_net_amount_90d": pa.decimal128(18, 2),
-    "spend_change": pa.float64(),
-    "is_spend_falling": pa.uint8(),
-    "dropped_category_id": pa.uint32(),
-    "dropped_category_name": pa.string(),
-    "dropped_category_amount_90d": pa.decimal128(18, 2),
-    "churn_risk": pa.string(),
-    "reason_code": pa.string(),
-    "value_at_risk": pa.decimal128(18, 2),
-    "served_model": pa.string(),
-    "is_judged": pa.uint8(),
-}
 
 
 def refresh_churn(
@@ -88,7 +65,7 @@ def refresh_churn(
     names = _category_names(client, settings, knows)
     result["dropped_category_name"] = result["dropped_category_id"].map(names)
     version = artifact.version if artifact else f"untrained-{churn_model.CODE_VERSION}"
-    replace_day(client, settings, "churn", day, typed(result, _TYPES), as_of_date=day, model_version=version)
+    replace_day(client, settings, "churn", day, result, as_of_date=day, model_version=version)
     return result
 
 

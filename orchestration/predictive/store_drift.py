@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 
 from orchestration.errors import TierhouseError
 from orchestration.predictive import drift
 from orchestration.predictive.artifacts import Artifact, fingerprint, training_day
 from orchestration.predictive.store_artifacts import load_or_fit
-from orchestration.predictive.store_tables import replace_day, typed
+from orchestration.predictive.store_tables import replace_day
 from orchestration.warehouse.settings import Settings
 
 MODEL = "drift_reference"
@@ -41,21 +40,6 @@ _NOT_COMPARED = {
 _GROWS = "_to_date"
 _TEXTS = ("business_type", "region_code")
 _CATEGORIES_KEPT = 9
-_TYPES: dict[str, pa.DataType] = {
-    "feature": pa.string(),
-    "kind": pa.string(),
-    "reference_date": pa.date32(),
-    "reference_count": pa.uint64(),
-    "current_count": pa.uint64(),
-    "bin_count": pa.uint16(),
-    "psi": pa.float64(),
-    "critical_value": pa.float64(),
-    "critical_value_chi2": pa.float64(),
-    "p_value": pa.float64(),
-    "p_value_of_all": pa.float64(),
-    "is_alarm": pa.uint8(),
-    "verdict": pa.string(),
-}
 
 
 def refresh_drift(client: Client, settings: Settings, as_of: str) -> list[dict[str, Any]]:
@@ -87,8 +71,7 @@ def refresh_drift(client: Client, settings: Settings, as_of: str) -> list[dict[s
     else:
         rows = _compare(client, settings, artifact, columns, day, builds[day])
     version = artifact.version if artifact else ""
-    measured = typed(pd.DataFrame(rows), _TYPES)
-    replace_day(client, settings, "feature_drift", day, measured, as_of_date=day, model_version=version)
+    replace_day(client, settings, "feature_drift", day, pd.DataFrame(rows), as_of_date=day, model_version=version)
     return rows
 
 

@@ -7,14 +7,13 @@ from datetime import date, timedelta
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 
 from orchestration.macros import render
 from orchestration.predictive.cutoff import known, until
 from orchestration.predictive.evaluation import Evaluation
 from orchestration.predictive.evaluation_text import in_words
-from orchestration.predictive.store_tables import replace_day, typed
+from orchestration.predictive.store_tables import replace_day
 from orchestration.seeds import rows_in_force
 from orchestration.warehouse.settings import Settings
 
@@ -30,28 +29,6 @@ _CARRIED = (
     "customer_id, days_since_last_order, net_amount_to_date, value_to_date, value_90d, order_count_365d, net_amount_90d"
 )
 _WEIGHTS = "Tuple(r_weight Float64, f_weight Float64, m_weight Float64, p_weight Float64)"
-_TYPES: dict[str, pa.DataType] = {
-    "model": pa.string(),
-    "metric": pa.string(),
-    "value": pa.float64(),
-    "low": pa.float64(),
-    "high": pa.float64(),
-    "baseline": pa.string(),
-    "baseline_value": pa.float64(),
-    "gain": pa.float64(),
-    "gain_low": pa.float64(),
-    "gain_high": pa.float64(),
-    "comparison": pa.string(),
-    "is_deciding": pa.uint8(),
-    "verdict": pa.string(),
-    "served_model": pa.string(),
-    "horizon_days": pa.uint16(),
-    "origin_count": pa.uint8(),
-    "customer_count": pa.uint32(),
-    "reason": pa.string(),
-    "verdict_text": pa.string(),
-    "verdict_text_zh": pa.string(),
-}
 
 
 def first_order_day(client: Client, settings: Settings, day: date) -> date | None:
@@ -169,14 +146,9 @@ def write_evaluations(
     frames = [_rows(evaluation) for evaluation in evaluations]
     rows = pd.concat(frames, ignore_index=True)
     origins = [list(one.origin_days) for one, frame in zip(evaluations, frames, strict=True) for _ in range(len(frame))]
-    columns = typed(rows, _TYPES) | {
-        "origins": pa.array(origins, pa.list_(pa.date32())),
-        "baseline_values": pa.array(
-            [sorted(values.items()) for values in rows["baseline_values"]], pa.map_(pa.string(), pa.float64())
-        ),
-    }
+    rows = rows.assign(origins=origins, baseline_values=[sorted(values.items()) for values in rows["baseline_values"]])
     days = {"evaluated_on": evaluated_on, "known_until": known_until}
-    replace_day(client, settings, "model_evaluation", evaluated_on, columns, **days)
+    replace_day(client, settings, "model_evaluation", evaluated_on, rows, **days)
 
 
 def _rows(evaluation: Evaluation) -> pd.DataFrame:

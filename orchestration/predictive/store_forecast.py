@@ -6,7 +6,6 @@ from datetime import date, timedelta
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 
 from orchestration.predictive.category_tree import ROOM, read_tops, top_of
@@ -149,12 +148,5 @@ def _largest_members(sales: pd.DataFrame, last_monday: date) -> pd.DataFrame:
 
 def replace_forecast(client: Client, settings: Settings, day: date, rows: pd.DataFrame, version: str) -> None:
     """Make `rows` the forecast of `day`, all at once or not at all."""
-    columns = {}
-    for name in rows.columns:
-        values = pa.array(rows[name].to_numpy(), from_pandas=True)
-        if name.startswith("net_amount"):
-            # A float would lose a cent on its way into a decimal column.
-            values = values.cast(pa.decimal128(18, 2), safe=False)
-        columns[name] = values
     with Replacement(client, settings, "sales_forecast", day, MUST_HOLD) as incoming:
-        incoming.insert(columns, as_of_date=day, model_version=version)
+        incoming.insert(rows, as_of_date=day, model_version=version)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import date
 
 import pandas as pd
-import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 
 from orchestration.predictive.artifacts import Artifact, training_day
@@ -23,25 +22,8 @@ from orchestration.predictive.maximum_likelihood import NoMaximum
 from orchestration.predictive.order_histories import from_facts
 from orchestration.predictive.promotions import served_model
 from orchestration.predictive.store_artifacts import load_or_fit
-from orchestration.predictive.store_tables import replace_day, typed
+from orchestration.predictive.store_tables import replace_day
 from orchestration.warehouse.settings import Settings
-
-_TYPES: dict[str, pa.DataType] = {
-    "customer_id": pa.uint64(),
-    "model_version": pa.string(),
-    "method": pa.string(),
-    "reason": pa.string(),
-    "value_method": pa.string(),
-    "is_from_revenue": pa.uint8(),
-    "expected_order_count_365d": pa.float64(),
-    "expected_order_value": pa.decimal128(18, 2),
-    "expected_margin_365d": pa.decimal128(18, 2),
-    "p_alive": pa.float64(),
-    "p_no_order_30d": pa.float64(),
-    "residual_value": pa.decimal128(18, 2),
-    "served_model": pa.string(),
-    "no_order_served_model": pa.string(),
-}
 
 
 def refresh_lifetime_value(
@@ -67,7 +49,7 @@ def refresh_lifetime_value(
         served_model=served_model(client, settings, MODEL, as_of),
         no_order_served_model=served_model(client, settings, f"{MODEL}_no_order", as_of),
     )
-    replace_day(client, settings, "lifetime_value", day, typed(result, _TYPES), as_of_date=day)
+    replace_day(client, settings, "lifetime_value", day, result, as_of_date=day)
     return result
 
 

@@ -6,7 +6,6 @@ from datetime import date, timedelta
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 
 from orchestration.predictive import acceptance, spend_forecast, store
@@ -18,37 +17,13 @@ from orchestration.predictive.potential_parts import CODE_VERSION, annual_spend,
 from orchestration.predictive.promotions import served_model
 from orchestration.predictive.spend_blocks import BLOCK_DAYS, BLOCKS, YEAR_DAYS, SpendBlocks
 from orchestration.predictive.store_artifacts import load_or_fit
-from orchestration.predictive.store_tables import replace_day, typed
+from orchestration.predictive.store_tables import replace_day
 from orchestration.warehouse.settings import Settings
 
 MODEL, FORECAST = "potential", "spend_forecast"
 _LAUNCH_DAYS = 180
 # The forecast learns from at most about this many customers, chosen by the hash of their id.
 _TRAINING_CUSTOMERS = 40_000
-_TYPES: dict[str, pa.DataType] = {
-    "customer_id": pa.uint64(),
-    "category_headroom_90d": pa.decimal128(18, 2),
-    "headroom_share": pa.float64(),
-    "growth_rate_90d": pa.float64(),
-    "growth_share": pa.float64(),
-    "new_product_acceptance_180d": pa.float64(),
-    "potential_index": pa.float64(),
-}
-_PARTS_TYPES: dict[str, pa.DataType] = {
-    "customer_id": pa.uint64(),
-    "category_headroom_by_size_90d": pa.decimal128(18, 2),
-    "headroom_by_size_share": pa.float64(),
-    "headroom_peers": pa.string(),
-    "growth_slope_52w": pa.float64(),
-    "growth_slope_p_value": pa.float64(),
-    "growth_slope_share": pa.float64(),
-    "expected_net_amount_next_90d": pa.decimal128(18, 2),
-    "expected_growth_share": pa.float64(),
-    "forecast_method": pa.string(),
-    "new_product_acceptance_fitted_180d": pa.float64(),
-    "acceptance_method": pa.string(),
-    "potential_index_v2": pa.float64(),
-}
 
 
 def refresh_potential(client: Client, settings: Settings, as_of: str, known_until: str = "") -> pd.DataFrame:
@@ -64,7 +39,7 @@ def refresh_potential(client: Client, settings: Settings, as_of: str, known_unti
     parts, parts_version = refresh_potential_parts(client, settings, as_of, inputs, known_until, histories)
     if is_promoted(client, settings, as_of):
         result["potential_index"], version = parts["potential_index_v2"].to_numpy(), parts_version
-    replace_day(client, settings, "potential", day, typed(result, _TYPES), as_of_date=day, model_version=version)
+    replace_day(client, settings, "potential", day, result, as_of_date=day, model_version=version)
     return result
 
 
@@ -100,9 +75,7 @@ def refresh_potential_parts(
         features, spend, blocks, weights, artifact.parameters if artifact else None, forecast_serves
     )
     version = artifact.version if artifact else f"unfitted-{CODE_VERSION}"
-    replace_day(
-        client, settings, "potential_parts", day, typed(result, _PARTS_TYPES), as_of_date=day, model_version=version
-    )
+    replace_day(client, settings, "potential_parts", day, result, as_of_date=day, model_version=version)
     return result, version
 
 

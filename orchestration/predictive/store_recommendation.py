@@ -7,7 +7,6 @@ from datetime import date, timedelta
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 
 from orchestration.predictive.cutoff import described, known, until
@@ -21,25 +20,6 @@ HISTORY_DAYS = 365
 LATELY_DAYS = 28
 # So many customers to learn from and to judge by: chosen by a hash of the id, so that cost does not grow with the base.
 SAMPLE_CUSTOMERS = 20_000
-
-_STATED = {
-    "customer_id": pa.uint64(),
-    "rank": pa.uint8(),
-    "product_id": pa.uint64(),
-    "product_name": pa.string(),
-    "category_id": pa.uint32(),
-    "category_name": pa.string(),
-    "score": pa.float64(),
-    "method": pa.string(),
-    "reason_code": pa.string(),
-    "order_lines_365d": pa.uint32(),
-    "last_bought_on": pa.date32(),
-    "usual_gap_days": pa.uint16(),
-    "goes_with_product_id": pa.uint64(),
-    "goes_with_product_name": pa.string(),
-    "goes_with_share": pa.float64(),
-    "region_share": pa.float64(),
-}
 
 # Read before the rows replace those of before.
 MUST_HOLD = {
@@ -195,22 +175,16 @@ def replace_recommendations(
                 category_name=named["category_name"].reindex(part["product_id"]).to_numpy(),
                 goes_with_product_name=named["product_name"].reindex(part["goes_with_product_id"]).to_numpy(),
             )
-            unknown = part["goes_with_product_id"].to_numpy() == 0
-            columns = {
-                name: pa.array(part[name].to_numpy(), kind, mask=unknown, from_pandas=True)
-                if name.startswith("goes_with")
-                else pa.array(part[name].to_numpy(), kind, from_pandas=True)
-                for name, kind in _STATED.items()
-            }
-            incoming.insert(columns, as_of_date=day, model_version=version)
+            goes_with = ["goes_with_product_id", "goes_with_product_name", "goes_with_share"]
+            part[goes_with] = part[goes_with].astype(object).where(part["goes_with_product_id"] != 0, None)
+            incoming.insert(part, as_of_date=day, model_version=version)
             count += len(part)
     return count
 
 
 def replace_evaluation(client: Client, settings: Settings, day: date, rows: pd.DataFrame, version: str) -> None:
     """Make `rows` the comparison of the methods on `day`."""
-    columns = {name: pa.array(rows[name].to_numpy(), from_pandas=True) for name in rows.columns}
-    replace_day(client, settings, "recommendation_evaluation", day, columns, as_of_date=day, model_version=version)
+    replace_day(client, settings, "recommendation_evaluation", day, rows, as_of_date=day, model_version=version)
 
 
 def _lines(settings: Settings, day: date, days: int) -> str:

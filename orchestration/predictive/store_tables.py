@@ -22,22 +22,30 @@ def frame_of(
     return frame.astype(types)
 
 
-def typed(rows: pd.DataFrame, types: dict[str, pa.DataType]) -> dict[str, pa.Array]:
-    """The columns that `types` names, in these types; NaN and None become null."""
-    columns = {}
-    for name, kind in types.items():
-        # A float would lose a cent on its way into a decimal column.
-        plain = pa.float64() if pa.types.is_decimal(kind) else None
-        columns[name] = pa.array(rows[name], plain, from_pandas=True).cast(kind, safe=False)
-    return columns
+def typed(rows: pd.DataFrame, schema: pa.Schema, same: dict[str, date | str]) -> pa.Table:
+    """The columns that `schema` names, in its types, from `rows` or one value for all; NaN and None become null."""
+    columns = []
+    for name, kind in zip(schema.names, schema.types, strict=True):
+        if name in same:
+            columns.append(pa.repeat(pa.scalar(same[name], kind), len(rows)))
+            continue
+        values = rows[name]
+        if pa.types.is_decimal(kind):
+            # A float would lose a cent on its way into a decimal column.
+            columns.append(pa.array(values, pa.float64(), from_pandas=True).cast(kind, safe=False))
+        elif values.dtype == object:
+            columns.append(pa.array(values, kind, from_pandas=True))
+        else:
+            columns.append(pa.array(values, from_pandas=True).cast(kind, safe=False))
+    return pa.Table.from_arrays(columns, schema=schema)
 
 
 def replace_day(
-    client: Client, settings: Settings, table: str, day: date, columns: dict[str, pa.Array], **same: date | str
+    client: Client, settings: Settings, table: str, day: date, rows: pd.DataFrame, **same: date | str
 ) -> None:
-    """Make `columns` the rows of `day` in a predictive table, all at once or not at all; `same` as for `Replacement.insert`."""
+    """Make `rows` those of `day` in a predictive table, all at once or not at all; `same` as for `Replacement.insert`."""
     with Replacement(client, settings, table, day) as incoming:
-        incoming.insert(columns, **same)
+        incoming.insert(rows, **same)
 
 
 class Replacement:
@@ -56,15 +64,22 @@ class Replacement:
     def __enter__(self) -> Replacement:
         self._client.command(f"DROP TABLE IF EXISTS {self._table}_incoming")
         self._client.command(f"CREATE TABLE {self._table}_incoming AS {self._table}")
+        # The columns are told once, where the table is made: macros/predictive_tables.sql.
+        self._schema = self._client.query_arrow(
+            f"SELECT * FROM {self._table}_incoming LIMIT 0",
+            settings={
+                "output_format_arrow_string_as_string": 1,
+                "output_format_arrow_low_cardinality_as_dictionary": 0,
+                "output_format_arrow_date_as_uint16": 0,
+            },
+        ).schema
         return self
 
-    def insert(self, columns: dict[str, pa.Array], **same: date | str) -> None:
-        """Add rows, given by column; `same` names columns that hold one value in all of them."""
-        count = len(next(iter(columns.values()), ()))
-        self._count += count
-        if count:
-            repeated = {name: pa.repeat(pa.scalar(value), count) for name, value in same.items()}
-            self._client.insert_arrow(f"{self._table}_incoming", pa.table(repeated | columns))
+    def insert(self, rows: pd.DataFrame, **same: date | str) -> None:
+        """Add rows with a column for each of the table's; `same` names columns that hold one value in all of them."""
+        self._count += len(rows)
+        if len(rows):
+            self._client.insert_arrow(f"{self._table}_incoming", typed(rows, self._schema, same))
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         if kind is None:
