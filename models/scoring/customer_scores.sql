@@ -19,11 +19,14 @@ with inputs as (
 ),
 
 components as (
-    select
-        customer_id,
-        scoring_model,
-        {{ score_components('scoring_model') }}
+    -- Only a model of mid-ranks has its customers put in order.
+    select customer_id, scoring_model, {{ score_components('scoring_model', "'midrank'") }}
     from inputs
+    where normalisation = 'midrank'
+    union all
+    select customer_id, scoring_model, {{ score_components('scoring_model', "''") }}
+    from inputs
+    where normalisation != 'midrank'
 ),
 
 contributions as (
