@@ -12,13 +12,15 @@ from clickhouse_connect.driver.client import Client
 
 from orchestration.errors import TierhouseError
 from orchestration.macros import render
+from orchestration.seeds import rows_in_force
 from orchestration.warehouse.settings import Settings
 
 
 def explain(client: Client, settings: Settings, customer_id: int, as_of: date | None = None) -> dict[str, Any]:
-    """The columns of tier_reasons for one customer on a published day (default: the latest), with the rules of that day.
+    """The columns of tier_reasons for one customer on a published day (default: the latest), with the rules and labels of that day.
 
-    The rules stand under `rules`, by their names in published_builds. Raises TierhouseError when nothing is published on the
+    The rules stand under `rules`, by their names in published_builds; under `labels`, of each language, what the card says in place
+    of names, by kind and name. Raises TierhouseError when nothing is published on the
     day, or the customer has no tier on it.
     """
     snapshots = settings.database("snapshots")
@@ -26,17 +28,22 @@ def explain(client: Client, settings: Settings, customer_id: int, as_of: date | 
     day, build_id = rules["as_of_date"], rules["build_id"]
     of_build = "as_of_date = {day:Date} AND build_id = {build_id:String}"
     tiers, features = f"{snapshots}.customer_tier_snapshots", f"{snapshots}.customer_feature_snapshots"
+    labels = rows_in_force(f"{settings.database('seeds')}.labels", "{day:Date}")
     statement = (
         f"WITH day_rules AS (SELECT * FROM {snapshots}.published_builds WHERE {of_build}), "
         f"day_tiers AS (SELECT * FROM {tiers} WHERE {of_build}), "
         f"day_inputs AS ({render('reason_inputs', tiers, features, of_build)}) "
-        f"SELECT * FROM {render('reason_cards', 'day_inputs', 'day_rules', 'day_tiers')} WHERE customer_id = {{customer_id:UInt64}}"
+        f"SELECT * FROM {render('reason_cards', 'day_inputs', 'day_rules', labels, 'day_tiers')} WHERE customer_id = {{customer_id:UInt64}}"
     )
     answer = client.query(statement, parameters={"day": day, "build_id": build_id, "customer_id": customer_id})
     if not answer.result_rows:
         raise TierhouseError(_why_without_tier(client, settings, customer_id, day))
     card = dict(zip(answer.column_names, answer.result_rows[0], strict=True))
-    return {**card, "rules": rules}
+    found = client.query(f"SELECT kind, name, label, label_zh FROM {labels}", parameters={"day": day}).result_rows
+    texts = {
+        language: {(row[0], row[1]): row[place] for row in found if row[place]} for place, language in ((2, "en"), (3, "zh"))
+    }
+    return {**card, "rules": rules, "labels": texts}
 
 
 def _rules(client: Client, published: str, as_of: date | None) -> dict[str, Any]:

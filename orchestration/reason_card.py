@@ -12,7 +12,11 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from orchestration.tier_names import tier_name
+
 Card = Mapping[str, Any]
+# What people read in place of a name, by kind and name.
+Called = Mapping[tuple[str, str], str]
 LANGUAGES = ("en", "zh")
 _WIDTH = 100
 _CRITERIA = {
@@ -23,6 +27,7 @@ _CRITERIA = {
 _LABELS = {
     "en": {
         "customer": "customer {id}  {name}",
+        "comma": ", ",
         "facts": "{day}   policy {policy}   region {region}   {status}",
         "active": "active",
         "blocked": "blocked",
@@ -31,6 +36,7 @@ _LABELS = {
         "lapsed": "lapsed",
         "in_force": "in force",
         "since": "since",
+        "earned_since": " (since {day})",
         "earned": "earned",
         "candidate": "candidate of the day",
         "without_override": "without override",
@@ -87,6 +93,7 @@ _LABELS = {
     },
     "zh": {
         "customer": "客户 {id}  {name}",
+        "comma": "、",
         "facts": "{day}   策略 {policy}   区域 {region}   {status}",
         "active": "正常",
         "blocked": "冻结",
@@ -95,6 +102,7 @@ _LABELS = {
         "lapsed": "流失",
         "in_force": "生效等级",
         "since": "自",
+        "earned_since": "（自 {day}）",
         "earned": "应得等级",
         "candidate": "当日候选等级",
         "without_override": "无人工指定时",
@@ -156,14 +164,15 @@ def reason_card(card: Card, language: str = "en") -> str:
     """The card of orchestration.explain as text. language: `en` or `zh`."""
     labels = _LABELS[language]
     names = _tier_names(card, language)
+    called = card["labels"][language]
     parts: list[Any] = [
         Text(labels["customer"].format(id=card["customer_id"], name=card["customer_name"]).rstrip(), style="bold"),
         Text(
             labels["facts"].format(
                 day=card["as_of_date"],
-                policy=card["policy"],
-                region=card["region_code"],
-                status=", ".join(
+                policy=called.get(("policy", card["policy"]), card["policy"]),
+                region=labels["unknown"] if card["region_code"] == "unknown" else card["region_code"],
+                status=labels["comma"].join(
                     labels.get("closed_customer" if status == "closed" else status, status)
                     for status in dict.fromkeys((card["customer_status"], card["standing"]))
                 ),
@@ -171,8 +180,8 @@ def reason_card(card: Card, language: str = "en") -> str:
         ),
         _tiers(card, labels, names),
         _criteria(card, labels, names),
-        _score(card, labels, names),
-        _gates(card, labels, names),
+        _score(card, labels, names, called),
+        _gates(card, labels, names, called),
         _sentences(card, labels, names, language),
     ]
     buffer = io.StringIO()
@@ -181,13 +190,11 @@ def reason_card(card: Card, language: str = "en") -> str:
 
 
 def _tier_names(card: Card, language: str) -> dict[str, str]:
-    """Names of the tiers as the sentences of the card say them."""
-    names = {}
-    for step, label in zip(card["rules"]["ladder"], card["rules"]["tier_labels"], strict=True):
-        tier = step[1]
-        rest = label[len(tier) :].strip() if label.startswith(tier) else ""
-        names[tier] = rest if language == "zh" and rest else tier
-    return names
+    """Names of the tiers as the sentences of the card say them: the macro tier_names."""
+    tiers = [step[1] for step in card["rules"]["ladder"]]
+    return {
+        tier: tier_name(tier, label, language) for tier, label in zip(tiers, card["rules"]["tier_labels"], strict=True)
+    }
 
 
 def _tiers(card: Card, labels: Mapping[str, str], names: Mapping[str, str]) -> Table:
@@ -198,7 +205,7 @@ def _tiers(card: Card, labels: Mapping[str, str], names: Mapping[str, str]) -> T
         names[card["earned_tier"]],
         names[card["candidate_tier"]],
     ]
-    cells[2] += f" ({labels['since']} {card['earned_since_date']})"
+    cells[2] += labels["earned_since"].format(day=card["earned_since_date"])
     if card["tier_without_override"] != card["earned_tier"] or card["override_valid_to"]:
         table.add_column(labels["without_override"])
         cells.append(names[card["tier_without_override"]])
@@ -235,9 +242,10 @@ def _criteria(card: Card, labels: Mapping[str, str], names: Mapping[str, str]) -
     return table
 
 
-def _score(card: Card, labels: Mapping[str, str], names: Mapping[str, str]) -> Table:
+def _score(card: Card, labels: Mapping[str, str], names: Mapping[str, str], called: Called) -> Table:
+    model = card["scoring_model"]
     title = labels["score"].format(
-        model=card["scoring_model"], rank=f"{card['score_rank']:,}", share=_percent(card["score_top_share"])
+        model=called.get(("scoring_model", model), model), rank=f"{card['score_rank']:,}", share=_percent(card["score_top_share"])
     )
     table = _table(
         labels["component"], labels["now"], labels["value"], labels["weight"], labels["contribution"], title=title
@@ -282,7 +290,7 @@ def _score(card: Card, labels: Mapping[str, str], names: Mapping[str, str]) -> T
     return table
 
 
-def _gates(card: Card, labels: Mapping[str, str], names: Mapping[str, str]) -> Table:
+def _gates(card: Card, labels: Mapping[str, str], names: Mapping[str, str], called: Called) -> Table:
     table = _table(
         *(labels[name] for name in ("gate", "measure", "now", "closes", "at_most", "state")), title=labels["gates"]
     )
@@ -290,7 +298,7 @@ def _gates(card: Card, labels: Mapping[str, str], names: Mapping[str, str]) -> T
         places = 2 if measure == "overdue_amount" else 0
         state = labels["closed" if is_closed else "open"]
         table.add_row(
-            gate,
+            called.get(("gate", gate), gate),
             labels[measure],
             labels["unknown"] if value is None else _number(value, places),
             _number(threshold, places),

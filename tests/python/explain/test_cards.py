@@ -16,7 +16,7 @@ from orchestration.macros import render
 from orchestration.project import PROJECT_DIR
 from orchestration.reason_card import LANGUAGES, reason_card
 
-from .bases import CUSTOMER, DAY, RULES, Base, random_base, store, with_ranks
+from .bases import CUSTOMER, DAY, LABEL_ROWS, LABELS, RULES, Base, random_base, store, with_ranks
 
 EXAMPLES = settings(
     max_examples=6,
@@ -30,9 +30,12 @@ Invoices = list[tuple[int, Decimal]]
 def cards(client: Client, base: Base) -> list[dict[str, Any]]:
     """The card of each customer, as `tierhouse explain` gets it."""
     customers, rules = store(client, "explain_test", base)
-    answer = client.query(f"SELECT * FROM {render('reason_cards', customers, rules)} ORDER BY customer_id")
+    answer = client.query(f"SELECT * FROM {render('reason_cards', customers, rules, LABEL_ROWS)} ORDER BY customer_id")
     day_rules = {name: base.rule(name) for name in RULES}
-    return [{**dict(zip(answer.column_names, row, strict=True)), "rules": day_rules} for row in answer.result_rows]
+    return [
+        {**dict(zip(answer.column_names, row, strict=True)), "rules": day_rules, "labels": LABELS}
+        for row in answer.result_rows
+    ]
 
 
 def closed_gates(client: Client, base: Base, invoices: list[Invoices]) -> list[set[str]]:
