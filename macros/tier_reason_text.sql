@@ -11,7 +11,8 @@
     {%- endfor -%}
     {%- set gates -%}
         arrayStringConcat(
-            arrayMap(gate -> {{ label_of('gate', 'gate', language, labels) }}, {{ row }}.closed_gates), '{{ ', ' if language == 'en' else '、' }}'
+            arrayMap(gate -> {{ label_of('gate', 'gate', language, labels) }}, {{ row }}.closed_gates),
+            '{{ ', ' if language == 'en' else '、' }}'
         )
     {%- endset -%}
     {%- set english = language == 'en' -%}
@@ -30,6 +31,9 @@
         'first_day': ['first day: ', '首日：'],
         'at_most': ['at most ', '最高'],
         'because_of': [' while closed: ', '，触发限制：'],
+        'but': ['; but ', '；但为'],
+        'starts_lowest': [', where new customers begin', '，新客户由此开始'],
+        'semicolon': ['; ', '；'],
         'earned': ['; earned: ', '；应得：'],
         'back_to': ['a gate or an override ended, back to the earned tier ', '限制或人工指定已结束，恢复应得等级'],
         'no_order_for': ['no order for ', '已 '],
@@ -59,6 +63,28 @@
             )
         )
     {%- endset -%}
+    {# What makes the first tier another one than the candidate: the treatment of new and lapsed customers, then gates. -#}
+    {%- set limits -%}
+        concat(
+            multiIf(
+                {{ row }}.earned_tier = {{ row }}.candidate_tier, '',
+                {{ row }}.standing = 'lapsed',
+                concat(
+                    '{{ texts.but[pick] }}', {{ named.earned_tier }}, '{{ texts.colon[pick] }}', '{{ texts.no_order_for[pick] }}',
+                    toString({{ row }}.days_since_last_order), '{{ texts.days[pick] }}'
+                ),
+                {{ row }}.standing = 'blocked',
+                concat('{{ texts.but[pick] }}', {{ named.earned_tier }}, '{{ texts.colon[pick] }}{{ texts.blocked[pick] }}'),
+                concat('{{ texts.but[pick] }}', {{ named.earned_tier }}, '{{ texts.starts_lowest[pick] }}')
+            ),
+            if(
+                {{ row }}.tier = {{ row }}.earned_tier, '',
+                concat(
+                    '{{ texts.semicolon[pick] }}{{ texts.at_most[pick] }}', {{ named.tier }}, '{{ texts.because_of[pick] }}', {{ gates }}
+                )
+            )
+        )
+    {%- endset -%}
     multiIf(
         {{ row }}.reason_code = 'override',
         concat(
@@ -66,7 +92,8 @@
             toString(ifNull({{ row }}.override_manager_id, 0)), '{{ texts.until[pick] }}',
             ifNull(toString({{ row }}.override_valid_to), ''), '{{ texts.colon[pick] }}', ifNull({{ row }}.override_reason, '')
         ),
-        {{ row }}.reason_code = 'first_seen', concat('{{ texts.first_day[pick] }}', {{ criteria }}),
+        {{ row }}.reason_code = 'first_seen',
+        concat('{{ texts.first_day[pick] }}', {{ criteria }}, {{ limits }}),
         {{ row }}.reason_code = 'gate',
         concat(
             '{{ texts.at_most[pick] }}', {{ named.tier }}, '{{ texts.because_of[pick] }}', {{ gates }},

@@ -39,6 +39,25 @@ def test_the_reason_of_a_tier_names_tiers_and_gates_in_the_language_of_the_reade
     )
 
 
+def test_the_reason_of_the_first_day_says_what_limits_the_tier(engine: Client) -> None:
+    criteria = "first day: orders silver, order value silver, lifetime value silver: 2 of 3 reach silver"
+    criteria_zh = "首日：订单频次白银，客单价白银，生命周期价值白银：2 项（共 3 项）达到白银"
+    lowest = {"reason_code": "first_seen", "tier": "bronze", "tier_rank": 4}
+    assert reasons(engine, reason_code="first_seen") == (criteria, criteria_zh)
+    assert reasons(engine, **lowest, cap_rank=4, closed_gates=["long_overdue"]) == (
+        f"{criteria}; at most bronze while closed: invoice long overdue",
+        f"{criteria_zh}；最高青铜，触发限制：账款长期逾期",
+    )
+    assert reasons(engine, **lowest, earned_tier="bronze", standing="lapsed", days_since_last_order=98) == (
+        f"{criteria}; but bronze: no order for 98 days",
+        f"{criteria_zh}；但为青铜：已 98 天未下单",
+    )
+    assert reasons(engine, **lowest, earned_tier="bronze", standing="new", treatment="lowest") == (
+        f"{criteria}; but bronze, where new customers begin",
+        f"{criteria_zh}；但为青铜，新客户由此开始",
+    )
+
+
 def test_a_card_in_chinese_shows_no_name_that_has_a_label(engine: Client) -> None:
     owes = {"overdue_days_max": 70, "overdue_amount": 10, "overdue_invoices": [(70, 10)]}
     card = one_card(engine, earned_tier="gold", cap_rank=3, has_risk_flag=1, **owes)
