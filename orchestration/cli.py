@@ -138,8 +138,8 @@ def refresh(
         done = "tiers decided again"
         if published.unchanged_since:
             click.echo(
-                f"{published.as_of_date}  unchanged since the refresh of {_local(published.unchanged_since)}: the marts stand "
-                f"({published.customer_count:,} customers; --again remakes them)"
+                f"{published.as_of_date}  unchanged since the refresh of {_local(published.unchanged_since)}: the marts stand\n"
+                f"            ({published.customer_count:,} customers; --again remakes them)"
             )
             continue
         if published.customer_count is not None:
@@ -159,7 +159,7 @@ def predict(as_of: date | None) -> None:
     started = time.monotonic()
     day = predicting.predict(as_of)
     client, settings = _warehouse()
-    click.echo(recommendation_table(client, settings, day))
+    click.echo(f"{recommendation_table(client, settings, day)}\n")
     click.echo(forecast_table(client, settings, day))
     click.echo(f"{day}  predicted in {time.monotonic() - started:.1f} s")
 
@@ -244,6 +244,7 @@ def simulate(
     from orchestration.simulation.proposal import later_versions, proposed_seeds
     from orchestration.simulation.report import answer
     from orchestration.simulation.run import Simulator, choose_day, stored_days
+    from orchestration.terminal import plain_text
 
     client, settings = _warehouse()
     day = choose_day(stored_days(client, settings), as_of)
@@ -252,7 +253,9 @@ def simulate(
     click.echo(answer(simulator, seeds, rules_of or day, weeks, movers, style, table), nl=False)
     later = later_versions(seeds, rules_of or day)
     if later and style == "pretty":
-        click.echo(f"note: {', '.join(later)} begins later and does not count; --rules-of picks the day that does")
+        click.echo(
+            plain_text(f"note: {', '.join(later)} begins later and does not count; --rules-of picks the day that does")
+        )
 
 
 @main.command()
@@ -308,10 +311,11 @@ def sql(statement: str, style: str) -> None:
 def doctor() -> None:
     """Check settings, connections, seeds, versions; say what to do."""
     from orchestration.doctor import examine
+    from orchestration.terminal import plain_text
 
     healthy = True
     for name, problem in examine():
-        click.echo(f"{'ok  ' if not problem else 'FAIL'} {name}{': ' + problem if problem else ''}")
+        click.echo(plain_text(f"{'ok  ' if not problem else 'FAIL'} {name}{': ' + problem if problem else ''}"))
         healthy = healthy and not problem
     if not healthy:
         raise TierhouseError("mend what is marked FAIL, then run `tierhouse doctor` again")
@@ -338,11 +342,12 @@ def _show(message: str) -> None:
 
 def _print_landing(report: LandingReport, seconds: float) -> None:
     from orchestration.tables import landing_table
+    from orchestration.terminal import plain_text
 
     _show("")
     click.echo(landing_table(report))
     for warning in report.warnings:
-        click.echo(f"warning: {warning}")
+        click.echo(plain_text(f"warning: {warning}"))
     click.echo(f"landed in {seconds:.1f} s; next: `tierhouse refresh`")
 
 

@@ -41,7 +41,8 @@ def explain(client: Client, settings: Settings, customer_id: int, as_of: date | 
     card = dict(zip(answer.column_names, answer.result_rows[0], strict=True))
     found = client.query(f"SELECT kind, name, label, label_zh FROM {labels}", parameters={"day": day}).result_rows
     texts = {
-        language: {(row[0], row[1]): row[place] for row in found if row[place]} for place, language in ((2, "en"), (3, "zh"))
+        language: {(row[0], row[1]): row[place] for row in found if row[place]}
+        for place, language in ((2, "en"), (3, "zh"))
     }
     return {**card, "rules": rules, "labels": texts}
 

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import io
 from datetime import date
 
 from clickhouse_connect.driver.client import Client
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
 
 from orchestration.landing.report import LandingReport
 from orchestration.seeds import rows_in_force
+from orchestration.terminal import empty_table, plain_text
 from orchestration.warehouse.settings import Settings
 
 
 def landing_table(report: LandingReport) -> str:
     """Delivered = landed + already there + quarantined, a line per table."""
-    table = _table("table", "delivered", "landed", "already there", "quarantined")
+    printed = empty_table("table", "delivered", "landed", "already there", "quarantined")
     for part in report.tables:
-        table.add_row(
+        printed.add_row(
             part.table, *(f"{value:,}" for value in (part.delivered, part.landed, part.already_there, part.quarantined))
         )
-    return _text(table)
+    return plain_text(printed)
 
 
 def tier_table(client: Client, settings: Settings, as_of: date) -> str:
@@ -44,9 +41,19 @@ def tier_table(client: Client, settings: Settings, as_of: date) -> str:
         """,
         parameters={"as_of": as_of},
     ).result_rows
-    table = _table("tier", "customers", "share", "net sales 90 d", "of sales", "of margin", "up", "down")
+    printed = empty_table(
+        "tier",
+        "customers",
+        "share",
+        "net sales\n90 d",
+        "of\nsales",
+        "of\nmargin",
+        "up",
+        "down",
+        title=f"Tiers on {as_of}",
+    )
     for label, count, share, net, net_share, margin_share, up, down in rows:
-        table.add_row(
+        printed.add_row(
             label,
             f"{count:,}",
             _percent(share),
@@ -56,8 +63,7 @@ def tier_table(client: Client, settings: Settings, as_of: date) -> str:
             f"{up:,}",
             f"{down:,}",
         )
-    table.title = f"Tiers on {as_of}"
-    return _text(table)
+    return plain_text(printed)
 
 
 def standards_hint(client: Client, settings: Settings, as_of: date) -> str | None:
@@ -83,7 +89,7 @@ def standards_hint(client: Client, settings: Settings, as_of: date) -> str | Non
     if not rows:
         return None
     label, quota, held = rows[0]
-    return (
+    return plain_text(
         f"{_percent(quota)} should be {label} or better by the standards, and {_percent(held)} are: "
         "`tierhouse review` proposes thresholds for this base"
     )
@@ -107,12 +113,13 @@ def recommendation_table(client: Client, settings: Settings, day: date) -> str:
         f"SELECT count(), uniqExact(customer_id) FROM {database}.product_recommendations WHERE as_of_date = {{day:Date}}",
         parameters={"day": day},
     ).result_rows[0]
-    table = _table("method", "recall@10: all", "not in use", "never bought", "coverage", "serves")
+    headings = ("method", "recall@10:\nall", "not in\nuse", "never\nbought", "coverage", "serves")
+    printed = empty_table(*headings, words=(0, 5))
     for method, _, *measures, role in rows:
-        table.add_row(method, *(_percent(measure) for measure in measures), role.replace("_", " "))
-    verdict = rows[0][1] if rows else "no customer"
-    table.title = f"{count:,} recommendations for {customers:,} customers on {day}; methods by the two weeks before it ({verdict})"
-    return _text(table)
+        printed.add_row(_words(method), *(_percent(measure) for measure in measures), _words(role))
+    verdict = _words(rows[0][1]) if rows else "no customer"
+    printed.title = f"{count:,} recommendations for {customers:,} customers on {day}; methods by the two weeks before it ({verdict})"
+    return plain_text(printed)
 
 
 def forecast_table(client: Client, settings: Settings, day: date) -> str:
@@ -129,18 +136,23 @@ def forecast_table(client: Client, settings: Settings, day: date) -> str:
         """,
         parameters={"day": day},
     ).result_rows
-    table = _table("series", "method", "next week", "80 % interval", "MASE", "baseline", "inside")
+    headings = ("series", "method", "next week", "80 % interval", "MASE", "base-\nline", "inside")
+    printed = empty_table(*headings, words=(0, 1, 3))
+    before = "total"
     for dimension, name, method, first, low, high, error, baseline_error, inside in rows:
-        table.add_row(
-            "total" if dimension == "total" else f"{dimension} {name}",
-            method.replace("_", " "),
+        if dimension != before:
+            printed.add_section()
+            before = dimension
+        printed.add_row(
+            "total" if dimension == "total" else name,
+            _words(method),
             f"{first:,.0f}",
             "-" if low is None else f"{low:,.0f} … {high:,.0f}",
             *("-" if value is None else f"{value:.2f}" for value in (error, baseline_error)),
             _percent(inside),
         )
-    table.title = f"Net sales to expect after {day}"
-    return _text(table)
+    printed.title = f"Net sales to expect after {day}"
+    return plain_text(printed)
 
 
 def evaluation_table(client: Client, settings: Settings, day: date) -> str:
@@ -154,80 +166,81 @@ def evaluation_table(client: Client, settings: Settings, day: date) -> str:
         """,
         parameters={"day": day},
     ).result_rows
-    table = _table("model", "metric", "value", "best baseline", "its", "gain, 95 %")
+    printed = empty_table("model", "metric", "value", "best baseline", "its", "gain, 95 %", words=(0, 1, 3, 5))
     for model, metric, value, baseline, baseline_value, low, high, is_deciding, _ in rows:
-        table.add_row(
-            model.replace("_", " ") if is_deciding else "",
-            f"{metric.replace('normalised_', '').replace('_', ' ')}{' *' if is_deciding else ''}",
+        printed.add_row(
+            _words(model) if is_deciding else "",
+            f"{_words(metric.replace('normalised_', ''))}{' *' if is_deciding else ''}",
             _number(value),
-            baseline.replace("_", " ") or "-",
+            _words(baseline) or "-",
             _number(baseline_value),
             "-" if low is None else f"{low:+.3f} … {high:+.3f}",
         )
-    for place in (1, 2, 4, 5):
-        table.columns[place].no_wrap = True
-    table.title = f"Models up to {day}; * decides"
+    printed.title = f"Models up to {day}; * decides"
     verdicts = [row[8] for row in rows if row[7]]
     serves_from = client.query(
         f"SELECT max(serves_from) FROM {settings.database('predictive')}.promotions WHERE evaluated_on = {{day:Date}} + 1",
         parameters={"day": day},
     ).result_rows[0][0]
-    return "\n".join([_text(table), *verdicts, f"The verdicts decide what serves from {serves_from} on."])
+    return plain_text(printed, *verdicts, f"The verdicts decide what serves from {serves_from} on.")
 
 
 def review_table(client: Client, settings: Settings, day: date) -> str:
     """Where the standards cut on `day`, what would restore the quotas, who would move, and the seed rows of the proposal."""
-    table = f"{settings.database('predictive')}.threshold_review"
+    source = f"{settings.database('predictive')}.threshold_review"
     rows = client.query(
-        f"SELECT tier, criterion, threshold, reaching_share, proposed_threshold, proposed_reaching_share, verdict FROM {table} "
+        f"SELECT tier, criterion, threshold, reaching_share, proposed_threshold, proposed_reaching_share, verdict FROM {source} "
         "WHERE as_of_date = {day:Date} ORDER BY tier_rank, indexOf(['orders_per_month', 'average_order_value', "
         "'lifetime_value_top_share', 'score_top_share'], criterion)",
         parameters={"day": day},
     ).result_rows
-    bounds = _table("tier", "criterion", "threshold", "share reaching it", "proposed", "share then")
+    bounds = empty_table(
+        *("tier", "criterion", "threshold", "share\nreaching it", "proposed", "share\nthen"),
+        words=(0, 1),
+        title=f"Where the standards cut on {day}",
+    )
     for place, (tier, criterion, threshold, share, proposed, then, _) in enumerate(rows):
         bounds.add_row(
             tier if place % 4 == 0 else "",
-            criterion.replace("_", " "),
-            *(f"{threshold:g}", _percent(share), f"{proposed:g}", _percent(then)),
+            _words(criterion),
+            *(_plain(threshold), _percent(share), _plain(proposed), _percent(then)),
         )
-    bounds.title = f"Where the standards cut on {day}"
     tiers = client.query(
         f"SELECT tier, any(quota_share), any(customer_share), any(candidate_share), any(proposed_candidate_share), "
         "any(customer_count), any(simulated_customer_count), any(past_customer_count), any(past_simulated_customer_count), "
-        f"any(verdict), any(proposed_seed_row), any(week_count) FROM {table} WHERE as_of_date = {{day:Date}} "
+        f"any(verdict), any(proposed_seed_row), any(week_count) FROM {source} WHERE as_of_date = {{day:Date}} "
         "GROUP BY tier ORDER BY any(tier_rank)",
         parameters={"day": day},
     ).result_rows
     weeks = tiers[0][11] if tiers else 0
-    # What the past weeks would have made is shown only where there is a past.
-    headers = [
-        "quota",
-        "held",
-        "reached",
-        "proposed",
-        "customers",
-        "new",
-        *([f"{weeks} w.", "new"] if weeks else []),
-        "verdict",
-    ]
-    shares = _table("tier", *headers)
-    for tier, quota, held, reach, then, count, simulated, past, past_then, verdict, _, _ in tiers:
-        shares.add_row(
-            tier,
-            *(_percent(share) for share in (quota, held, reach, then)),
-            *(f"{number:,}" for number in (count, simulated, past, past_then) if number is not None),
-            verdict.replace("_", " "),
-        )
-    shares.title = (
-        "Shares in the tier or a better one: its quota, held on the day, reached by the measures, reached under the proposal; "
-        "customers in the tier, new: that morning under the proposal"
+    shares = empty_table(
+        *("tier", "quota", "held", "reached", "proposed", "verdict"),
+        words=(0, 5),
+        title="Shares in the tier or a better one: its quota, held on the day, reached by the measures, "
+        "reached under the proposal",
     )
-    lines = [_text(bounds), _text(shares)]
+    # What the past weeks would have made is shown only where there is a past.
+    counts = empty_table(
+        *("tier", "that morning", "under the\nproposal"),
+        *((f"after {weeks}\nweeks", "under the\nproposal") if weeks else ()),
+        title="Customers in the tier",
+    )
+    for tier, quota, held, reach, then, count, simulated, past, past_then, verdict, _, _ in tiers:
+        shares.add_row(tier, *(_percent(share) for share in (quota, held, reach, then)), _words(verdict))
+        counts.add_row(
+            tier,
+            *(
+                f"{number:,}"
+                for number in (count, simulated, past, past_then)[: 4 if weeks else 2]
+                if number is not None
+            ),
+        )
+    parts = [plain_text(bounds, "", shares, "", counts)]
     seed_rows = [row[10] for row in tiers if row[10]]
     if seed_rows:
-        lines += ["To publish it, add to seeds/tier_standards.csv:", *seed_rows]
-    return "\n".join(lines)
+        # Lines of a file: they are copied, so they stay whole.
+        parts += ["To publish it, add to seeds/tier_standards.csv:", *seed_rows]
+    return "\n".join(parts)
 
 
 def _number(value: float | None) -> str:
@@ -238,15 +251,10 @@ def _percent(share: float | None) -> str:
     return "-" if share is None else f"{100 * share:.1f} %"
 
 
-def _table(first: str, *others: str) -> Table:
-    table = Table(box=SIMPLE_HEAD, title_justify="left")
-    table.add_column(first, no_wrap=True)
-    for name in others:
-        table.add_column(name, justify="right", no_wrap=True)
-    return table
+def _plain(bound: float) -> str:
+    """All its digits: `g` alone rounds to six of them."""
+    return f"{bound:,.10g}"
 
 
-def _text(table: Table) -> str:
-    buffer = io.StringIO()
-    Console(file=buffer, width=100).print(table)
-    return buffer.getvalue().rstrip()
+def _words(name: str) -> str:
+    return name.replace("_", " ")

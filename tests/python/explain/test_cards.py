@@ -139,12 +139,12 @@ def test_a_stated_payment_opens_the_gates_and_a_cent_less_does_not(engine: Clien
 
 @EXAMPLES
 @given(seed=st.integers(0, 2**32), rule=st.sampled_from(["standards", "score"]))
-def test_a_card_fits_100_columns_in_both_languages(engine: Client, seed: int, rule: str) -> None:
+def test_a_card_fits_80_columns_in_both_languages(engine: Client, seed: int, rule: str) -> None:
     base = with_ranks(engine, random_base(seed, rule))
     for card in cards(engine, base)[:12]:
         for language in LANGUAGES:
             text = reason_card(card, language)
-            assert max(cell_len(line) for line in text.splitlines()) <= 100
+            assert max(cell_len(line) for line in text.splitlines()) <= 80
             assert "None" not in text and "nan" not in text
 
 
