@@ -57,7 +57,21 @@ class _Day(click.ParamType):
             self.fail(f"`{value}` is not a date like 2026-01-31", param, context)
 
 
+class _Customer(click.ParamType):
+    name = "customer_id"
+
+    def convert(self, value: object, param: click.Parameter | None, context: click.Context | None) -> int:
+        text = str(value)
+        if text.isascii() and text.isdigit() and int(text) < 2**64:
+            return int(text)
+        from orchestration.explain import customer_list
+
+        listed = customer_list(Settings.from_environment())
+        self.fail(f"`{text}` is no customer id, which is a whole number; {listed} lists all who have a tier")
+
+
 DAY = _Day()
+CUSTOMER = _Customer()
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -259,7 +273,7 @@ def simulate(
 
 
 @main.command()
-@click.argument("customer_id", type=click.IntRange(0, 2**64 - 1))
+@click.argument("customer_id", type=CUSTOMER)
 @click.option("--as-of", type=DAY, help="A published day. Default: the latest.")
 @click.option("--lang", "language", type=click.Choice(["en", "zh"]), default="en", show_default=True)
 def explain(customer_id: int, as_of: date | None, language: str) -> None:
