@@ -148,7 +148,9 @@ def _assign(seeds: Seeds, assignment: str, as_of: date) -> None:
     targets = {known: (row, column) for known, row, column in names(seeds, as_of)}
     if name not in targets:
         halves = set(name.split("."))
-        near = difflib.get_close_matches(name, targets, n=3) or [one for one in targets if halves & set(one.split("."))]
+        sharing = [one for one in targets if halves & set(one.split("."))]
+        near = difflib.get_close_matches(name, targets, n=3) if len(halves) == 2 or not sharing else []
+        near = near or sharing
         hint = f"near it are {', '.join(near)}" if near else f"known are {', '.join(_examples(targets))} ..."
         raise TierhouseError(f"--set {assignment}: there is no {name}; {hint}")
     row, column = targets[name]
