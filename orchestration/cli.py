@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from orchestration.errors import TierhouseError
+from orchestration.landing.contract import TABLES
 from orchestration.warehouse.settings import Settings
 
 if TYPE_CHECKING:
@@ -87,9 +88,13 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--customers", type=click.IntRange(1, 5_000_000), default=1500, show_default=True)
-@click.option("--days", type=click.IntRange(30, 3660), default=240, show_default=True)
-@click.option("--seed", type=int, default=1, show_default=True)
+@click.option(
+    "--customers", type=click.IntRange(1, 5_000_000), default=1500, show_default=True, help="Customers it serves."
+)
+@click.option(
+    "--days", type=click.IntRange(30, 3660), default=240, show_default=True, help="Days of orders, up to yesterday."
+)
+@click.option("--seed", type=int, default=1, show_default=True, help="Another number makes other customers and orders.")
 def demo(customers: int, days: int, seed: int) -> None:
     """Make a synthetic fresh-food order system and land it."""
     from orchestration.landing import generator
@@ -100,10 +105,32 @@ def demo(customers: int, days: int, seed: int) -> None:
     _print_landing(report, time.monotonic() - started)
 
 
-@main.command()
+def _print_columns(context: click.Context, param: click.Parameter, name: str | None) -> None:
+    if name is None:
+        return
+    from orchestration.tables import column_table
+
+    click.echo(column_table(name))
+    context.exit()
+
+
+@main.command(epilog=f"Tables: {', '.join(TABLES)}.")
 @click.argument("directory", type=click.Path(path_type=Path))
+@click.option(
+    "--columns",
+    type=click.Choice(list(TABLES)),
+    metavar="TABLE",
+    is_eager=True,
+    expose_value=False,
+    callback=_print_columns,
+    help="Print the columns of a table, and land nothing.",
+)
 def land(directory: Path) -> None:
-    """Land a folder of files in the landing contract."""
+    """Land a folder of files in the landing contract.
+
+    A file or a folder of files has the name of its table: orders.parquet, order_lines.csv.gz, refunds/*.jsonl. Only orders and
+    order_lines are required.
+    """
     from orchestration.landing.files import land_directory
     from orchestration.lock import writer_lock
 
@@ -120,8 +147,8 @@ def land(directory: Path) -> None:
     type=DAY,
     help="The day to bring the warehouse up to. Default: the last complete business day of the data.",
 )
-@click.option("--from", "start", type=DAY, help="First day of a range to rebuild.")
-@click.option("--to", "end", type=DAY, help="Last day of a range to rebuild.")
+@click.option("--from", "start", type=DAY, help="First day of a range. Default: of the first order.")
+@click.option("--to", "end", type=DAY, help="Last day of a range. Default: the last complete one.")
 @click.option(
     "--every",
     type=click.IntRange(1, 366),
@@ -139,9 +166,13 @@ def land(directory: Path) -> None:
 def refresh(
     as_of: date | None, start: date | None, end: date | None, every: int, restate: bool, full: bool, again: bool
 ) -> None:
-    """Bring the warehouse up to a day: facts, features, scores, tiers, checks, marts.
+    """Bring the warehouse up to a day, and publish its tiers.
 
-    Ends at once where nothing has changed since the last refresh, if that was of this day.
+    Facts, features, scores, tiers, checks, marts. Ends at once where nothing has changed since the last refresh, if that was of
+    this day.
+
+    Of a range every day is built, oldest first: --from alone goes up to the last complete business day of the data, --to alone
+    begins with the first order.
     """
     from orchestration import refresh as refreshing
 
@@ -166,7 +197,10 @@ def refresh(
 @main.command()
 @click.option("--as-of", type=DAY, help="Published day whose end bounds what is known. Default: the last one.")
 def predict(as_of: date | None) -> None:
-    """Make the predictions of the week: products to offer each customer, sales of eight weeks. Not part of a refresh."""
+    """Predict the week: products to offer, sales to expect.
+
+    Ten products for each customer, and net sales of eight weeks. Not part of a refresh.
+    """
     from orchestration import predict as predicting
     from orchestration.tables import forecast_table, recommendation_table
 
@@ -181,7 +215,10 @@ def predict(as_of: date | None) -> None:
 @main.command()
 @click.option("--as-of", type=DAY, help="Last day whose knowledge counts. Default: the last refreshed month end.")
 def evaluate(as_of: date | None) -> None:
-    """Judge every model against what is simple. Only who beats the best baseline by more than its interval serves."""
+    """Judge every model against what is simple.
+
+    Only who beats the best baseline by more than its interval serves.
+    """
     from orchestration import evaluate as evaluating
     from orchestration.tables import evaluation_table
 
@@ -194,7 +231,10 @@ def evaluate(as_of: date | None) -> None:
 @main.command()
 @click.option("--as-of", type=DAY, help="The stored day to review. Default: the latest.")
 def review(as_of: date | None) -> None:
-    """Where the standards now cut, and which thresholds would restore the quotas. A proposal: nothing is changed."""
+    """Where the standards cut now, and what would restore the quotas.
+
+    A proposal: nothing is changed.
+    """
     from orchestration import review as reviewing
     from orchestration.tables import review_table
 
@@ -206,7 +246,10 @@ def review(as_of: date | None) -> None:
 
 @main.command()
 def replay() -> None:
-    """Decide all stored days again from their stored inputs, and compare: proof that every tier follows from them."""
+    """Decide all stored days again from their inputs, and compare.
+
+    Proof that every tier follows from what is stored: none may differ.
+    """
     from orchestration.replay import replay as replaying
 
     states = differing = 0
@@ -232,7 +275,14 @@ def replay() -> None:
 )
 @click.option("--renormalise", is_flag=True, help="Scale weights that do not sum to 1.")
 @click.option("--movers", type=click.IntRange(0, 100_000), default=10, show_default=True, help="Customers to name.")
-@click.option("--format", "style", type=click.Choice(["pretty", "csv", "json"]), default="pretty", show_default=True)
+@click.option(
+    "--format",
+    "style",
+    type=click.Choice(["pretty", "csv", "json"]),
+    default="pretty",
+    show_default=True,
+    help="How the answer is written.",
+)
 @click.option(
     "--table",
     type=click.Choice(["migration", "tiers", "stability", "movers", "customers"]),
@@ -250,7 +300,9 @@ def simulate(
     style: str,
     table: str | None,
 ) -> None:
-    """What other seeds would do to today's base and would have done in the past weeks. Writes nothing.
+    """What other seeds would do today and would have done before.
+
+    To today's base, and in the past weeks. Writes nothing.
 
     Names for --set: f_weight, headroom_weight, policy.COLUMN (or COLUMN), model.COLUMN, TIER.COLUMN, GATE.threshold; as in
     --set gold.minimum_orders_per_month=6 --set confirm_down_decisions=4. Seeds that --seeds lacks are the project's.
@@ -275,9 +327,14 @@ def simulate(
 @main.command()
 @click.argument("customer_id", type=CUSTOMER)
 @click.option("--as-of", type=DAY, help="A published day. Default: the latest.")
-@click.option("--lang", "language", type=click.Choice(["en", "zh"]), default="en", show_default=True)
+@click.option(
+    "--lang", "language", type=click.Choice(["en", "zh"]), default="en", show_default=True, help="English or Chinese."
+)
 def explain(customer_id: int, as_of: date | None, language: str) -> None:
-    """Why a customer is in its tier, and the smallest change that keeps it or gains the next one."""
+    """Why a customer is in its tier, and what keeps or raises it.
+
+    The smallest change of each measure that keeps the tier, and that gains the next one.
+    """
     from orchestration.explain import explain as explaining
     from orchestration.reason_card import reason_card
 
@@ -307,7 +364,14 @@ def serve(host: str | None, port: int | None, path: Path | None) -> None:
 
 @main.command()
 @click.argument("statement")
-@click.option("--format", "style", type=click.Choice(["pretty", "csv", "json"]), default="pretty", show_default=True)
+@click.option(
+    "--format",
+    "style",
+    type=click.Choice(["pretty", "csv", "json"]),
+    default="pretty",
+    show_default=True,
+    help="How the answer is written.",
+)
 def sql(statement: str, style: str) -> None:
     """Ask the warehouse."""
     formats = {"pretty": "PrettyCompactMonoBlock", "csv": "CSVWithNames", "json": "JSONEachRow"}

@@ -6,10 +6,22 @@ from datetime import date
 
 from clickhouse_connect.driver.client import Client
 
+from orchestration.landing.contract import TABLES
 from orchestration.landing.report import LandingReport
 from orchestration.seeds import rows_in_force
 from orchestration.terminal import empty_table, plain_text
 from orchestration.warehouse.settings import Settings
+
+
+def column_table(name: str) -> str:
+    """What a file of a landing table may hold, a line per column."""
+    contract = TABLES[name]
+    printed = empty_table("column", "type", "", "meaning", words=range(4), title=f"{name}: {contract.description}")
+    for column in contract.columns:
+        need = "required" if column.required else "optional"
+        meaning = column.description + (f": {', '.join(map(str, column.values))}" if column.kind == "text" else "")
+        printed.add_row(column.name, column.kind, need, meaning.rstrip(": "))
+    return plain_text(printed)
 
 
 def landing_table(report: LandingReport) -> str:

@@ -36,9 +36,9 @@ def empty_table(*headings: str, words: Collection[int] = (0,), title: str = "") 
     for place, heading in enumerate(headings):
         if place in words:
             # A long word without a space, as a name in Chinese, is folded, not cut.
-            made.add_column(heading, overflow="fold", vertical="bottom")
+            made.add_column(heading, overflow="fold")
         else:
-            made.add_column(heading, justify="right", no_wrap=True, vertical="bottom")
+            made.add_column(heading, justify="right", no_wrap=True)
     return made
 
 
