@@ -430,17 +430,17 @@ def _print_landing(report: LandingReport, seconds: float) -> None:
 
 
 def _print_tiers(as_of: date) -> None:
-    from orchestration.tables import standards_hint, tier_table
+    from orchestration.tables import customer_to_explain, standards_hint, tier_table
+    from orchestration.terminal import command
 
     client, settings = _warehouse()
     click.echo(tier_table(client, settings, as_of))
     hint = standards_hint(client, settings, as_of)
     if hint:
         click.echo(hint)
-    click.echo(
-        f'Next: {sys.argv[0]} sql "select customer_id, tier, decision, decision_reason from '
-        f'{settings.database("marts")}.customer_tiers order by score_rank limit 10"'
-    )
+    customer = customer_to_explain(client, settings, as_of)
+    if customer:
+        click.echo(f"Next: {command()} explain {customer}")
 
 
 if __name__ == "__main__":

@@ -107,6 +107,22 @@ def standards_hint(client: Client, settings: Settings, as_of: date) -> str | Non
     )
 
 
+def customer_to_explain(client: Client, settings: Settings, as_of: date) -> str:
+    """What to give to `tierhouse explain`: the customer with most sales of those who moved on the day, else of all.
+
+    With the day, where a later one is published, and empty where nobody has a tier.
+    """
+    history = f"{settings.database('marts')}.customer_tier_history"
+    rows = client.query(
+        f"""
+        SELECT customer_id, (SELECT max(as_of_date) FROM {history}) AS latest FROM {history} WHERE as_of_date = {{as_of:Date}}
+        ORDER BY decision IN ('upgraded', 'downgraded') DESC, net_amount_90d DESC, customer_id LIMIT 1
+        """,
+        parameters={"as_of": as_of},
+    ).result_rows
+    return "".join(f"{customer}{'' if latest == as_of else f' --as-of {as_of}'}" for customer, latest in rows)
+
+
 def recommendation_table(client: Client, settings: Settings, day: date) -> str:
     """How well each method foresaw the last two weeks, and which ones made the lists of `day`."""
     database = settings.database("predictive")

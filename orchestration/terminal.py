@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
 import sys
 from collections.abc import Collection
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,6 +20,15 @@ NARROWEST = 80
 def width() -> int:
     """Columns that a line may take."""
     return max(NARROWEST, shutil.get_terminal_size().columns) if sys.stdout.isatty() else NARROWEST
+
+
+def command() -> str:
+    """How the command that runs can be typed again, as short as possible."""
+    started = Path(sys.argv[0]).absolute()
+    found = shutil.which("tierhouse")
+    if started.name != "tierhouse" or (found and Path(found).absolute() == started):
+        return "tierhouse"
+    return min(os.path.relpath(started), str(started), key=len)
 
 
 def empty_table(*headings: str, words: Collection[int] = (0,), title: str = "") -> Table:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -18,7 +19,7 @@ from orchestration.quality.seeds import SEEDS, read_seed
 from orchestration.simulation.report import as_text
 from orchestration.simulation.rules import rules_on
 from orchestration.simulation.run import Base, Outcome, Simulation
-from orchestration.terminal import empty_table, plain_text, width
+from orchestration.terminal import command, empty_table, plain_text, width
 from orchestration.warehouse.settings import Settings
 
 DAY = date(2026, 11, 28)
@@ -127,6 +128,20 @@ def test_a_terminal_gives_its_width_and_a_pipe_80(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("sys.stdout.isatty", lambda: False, raising=False)
     monkeypatch.setenv("COLUMNS", "132")
     assert width() == 80
+
+
+def test_the_command_is_named_as_short_as_it_can_be_typed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    installed = tmp_path / "checkout" / ".venv" / "bin" / "tierhouse"
+    installed.parent.mkdir(parents=True)
+    installed.touch(mode=0o755)
+    monkeypatch.setattr("sys.argv", [str(installed), "refresh"])
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.chdir(tmp_path / "checkout")
+    assert command() == ".venv/bin/tierhouse"
+    monkeypatch.setenv("PATH", str(installed.parent))
+    assert command() == "tierhouse"
+    monkeypatch.setattr("sys.argv", ["/somewhere/orchestration/cli.py"])
+    assert command() == "tierhouse"
 
 
 def test_data_in_a_cell_is_neither_markup_nor_a_picture_nor_coloured(monkeypatch: pytest.MonkeyPatch) -> None:
