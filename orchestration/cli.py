@@ -17,6 +17,7 @@ import click
 from orchestration.errors import TierhouseError
 from orchestration.landing.contract import TABLES
 from orchestration.warehouse.settings import Settings
+from orchestration.words_zh import said
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -194,9 +195,15 @@ def refresh(
         _print_tiers(published.as_of_date)
 
 
+LANGUAGE = click.option(
+    "--lang", "language", type=click.Choice(["en", "zh"]), default="en", show_default=True, help="English or Chinese."
+)
+
+
 @main.command()
 @click.option("--as-of", type=DAY, help="Published day whose end bounds what is known. Default: the last one.")
-def predict(as_of: date | None) -> None:
+@LANGUAGE
+def predict(as_of: date | None, language: str) -> None:
     """Predict the week: products to offer, sales to expect.
 
     Ten products for each customer, and net sales of eight weeks. Not part of a refresh.
@@ -207,14 +214,15 @@ def predict(as_of: date | None) -> None:
     started = time.monotonic()
     day = predicting.predict(as_of)
     client, settings = _warehouse()
-    click.echo(f"{recommendation_table(client, settings, day)}\n")
-    click.echo(forecast_table(client, settings, day))
-    click.echo(f"{day}  predicted in {time.monotonic() - started:.1f} s")
+    click.echo(f"{recommendation_table(client, settings, day, language)}\n")
+    click.echo(forecast_table(client, settings, day, language))
+    click.echo(said(language, "{day}  predicted in {seconds} s", day=day, seconds=f"{time.monotonic() - started:.1f}"))
 
 
 @main.command()
 @click.option("--as-of", type=DAY, help="Last day whose knowledge counts. Default: the last refreshed month end.")
-def evaluate(as_of: date | None) -> None:
+@LANGUAGE
+def evaluate(as_of: date | None, language: str) -> None:
     """Judge every model against what is simple.
 
     Only who beats the best baseline by more than its interval serves.
@@ -224,13 +232,14 @@ def evaluate(as_of: date | None) -> None:
 
     started = time.monotonic()
     day = evaluating.evaluate(as_of)
-    click.echo(evaluation_table(*_warehouse(), day))
-    click.echo(f"{day}  evaluated in {time.monotonic() - started:.1f} s")
+    click.echo(evaluation_table(*_warehouse(), day, language))
+    click.echo(said(language, "{day}  evaluated in {seconds} s", day=day, seconds=f"{time.monotonic() - started:.1f}"))
 
 
 @main.command()
 @click.option("--as-of", type=DAY, help="The stored day to review. Default: the latest.")
-def review(as_of: date | None) -> None:
+@LANGUAGE
+def review(as_of: date | None, language: str) -> None:
     """Where the standards cut now, and what would restore the quotas.
 
     A proposal: nothing is changed.
@@ -240,8 +249,9 @@ def review(as_of: date | None) -> None:
 
     started = time.monotonic()
     day = reviewing.review(as_of)
-    click.echo(review_table(*_warehouse(), day))
-    click.echo(f"{day}  reviewed in {time.monotonic() - started:.1f} s; nothing is changed")
+    click.echo(review_table(*_warehouse(), day, language))
+    done = "{day}  reviewed in {seconds} s; nothing is changed"
+    click.echo(said(language, done, day=day, seconds=f"{time.monotonic() - started:.1f}"))
 
 
 @main.command()
@@ -288,6 +298,7 @@ def replay() -> None:
     type=click.Choice(["migration", "tiers", "stability", "movers", "customers"]),
     help="The table to print as csv (default: migration); in json only this one.",
 )
+@LANGUAGE
 def simulate(
     assignments: tuple[str, ...],
     directory: Path | None,
@@ -299,6 +310,7 @@ def simulate(
     movers: int,
     style: str,
     table: str | None,
+    language: str,
 ) -> None:
     """What other seeds would do today and would have done before.
 
@@ -316,7 +328,7 @@ def simulate(
     day = choose_day(stored_days(client, settings), as_of)
     seeds = proposed_seeds(directory, assignments, rules_of or day, policy, renormalise)
     simulator = Simulator(client, settings, seeds, day, rules_of)
-    click.echo(answer(simulator, seeds, rules_of or day, weeks, movers, style, table), nl=False)
+    click.echo(answer(simulator, seeds, rules_of or day, weeks, movers, style, table, language), nl=False)
     later = later_versions(seeds, rules_of or day)
     if later and style == "pretty":
         click.echo(
@@ -327,9 +339,7 @@ def simulate(
 @main.command()
 @click.argument("customer_id", type=CUSTOMER)
 @click.option("--as-of", type=DAY, help="A published day. Default: the latest.")
-@click.option(
-    "--lang", "language", type=click.Choice(["en", "zh"]), default="en", show_default=True, help="English or Chinese."
-)
+@LANGUAGE
 def explain(customer_id: int, as_of: date | None, language: str) -> None:
     """Why a customer is in its tier, and what keeps or raises it.
 

@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from orchestration.terminal import empty_table, plain_text
-from orchestration.tier_names import tier_name
+from orchestration.tier_names import tier_names
 
 Card = Mapping[str, Any]
 # What people read in place of a name, by kind and name.
@@ -189,10 +189,8 @@ def reason_card(card: Card, language: str = "en") -> str:
 
 def _tier_names(card: Card, language: str) -> dict[str, str]:
     """Names of the tiers as the sentences of the card say them: the macro tier_names."""
-    tiers = [step[1] for step in card["rules"]["ladder"]]
-    return {
-        tier: tier_name(tier, label, language) for tier, label in zip(tiers, card["rules"]["tier_labels"], strict=True)
-    }
+    tiers = (step[1] for step in card["rules"]["ladder"])
+    return tier_names(zip(tiers, card["rules"]["tier_labels"], strict=True), language)
 
 
 def _tiers(card: Card, labels: Mapping[str, str], names: Mapping[str, str]) -> Table:

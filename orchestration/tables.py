@@ -8,9 +8,12 @@ from clickhouse_connect.driver.client import Client
 
 from orchestration.landing.contract import TABLES
 from orchestration.landing.report import LandingReport
+from orchestration.predictive.evaluation_text import name_zh
 from orchestration.seeds import rows_in_force
 from orchestration.terminal import empty_table, plain_text
+from orchestration.tier_names import tier_names
 from orchestration.warehouse.settings import Settings
+from orchestration.words_zh import said
 
 
 def column_table(name: str) -> str:
@@ -123,7 +126,7 @@ def customer_to_explain(client: Client, settings: Settings, as_of: date) -> str:
     return "".join(f"{customer}{'' if latest == as_of else f' --as-of {as_of}'}" for customer, latest in rows)
 
 
-def recommendation_table(client: Client, settings: Settings, day: date) -> str:
+def recommendation_table(client: Client, settings: Settings, day: date, language: str = "en") -> str:
     """How well each method foresaw the last two weeks, and which ones made the lists of `day`."""
     database = settings.database("predictive")
     rows = client.query(
@@ -142,15 +145,17 @@ def recommendation_table(client: Client, settings: Settings, day: date) -> str:
         parameters={"day": day},
     ).result_rows[0]
     headings = ("method", "recall@10:\nall", "not in\nuse", "never\nbought", "coverage", "serves")
-    printed = empty_table(*headings, words=(0, 5))
+    printed = empty_table(*(said(language, one) for one in headings), words=(0, 5))
     for method, _, *measures, role in rows:
-        printed.add_row(_words(method), *(_percent(measure) for measure in measures), _words(role))
-    verdict = _words(rows[0][1]) if rows else "no customer"
-    printed.title = f"{count:,} recommendations for {customers:,} customers on {day}; methods by the two weeks before it ({verdict})"
+        roles = ", ".join(_words(one, language) for one in role.split(", "))
+        printed.add_row(_words(method, language), *(_percent(measure) for measure in measures), roles)
+    verdict = _words(rows[0][1] if rows else "no customer", language)
+    title = "{count} recommendations for {customers} customers on {day}; methods by the two weeks before it ({verdict})"
+    printed.title = said(language, title, count=f"{count:,}", customers=f"{customers:,}", day=day, verdict=verdict)
     return plain_text(printed)
 
 
-def forecast_table(client: Client, settings: Settings, day: date) -> str:
+def forecast_table(client: Client, settings: Settings, day: date, language: str = "en") -> str:
     """Net sales to expect from `day` on, in total, of the largest regions and of the tiers, with what serves and how it did."""
     rows = client.query(
         f"""
@@ -165,55 +170,60 @@ def forecast_table(client: Client, settings: Settings, day: date) -> str:
         parameters={"day": day},
     ).result_rows
     headings = ("series", "method", "next week", "80 % interval", "MASE", "base-\nline", "inside")
-    printed = empty_table(*headings, words=(0, 1, 3))
+    printed = empty_table(*(said(language, one) for one in headings), words=(0, 1, 3))
     before = "total"
     for dimension, name, method, first, low, high, error, baseline_error, inside in rows:
         if dimension != before:
             printed.add_section()
             before = dimension
         printed.add_row(
-            "total" if dimension == "total" else name,
-            _words(method),
+            said(language, "total") if dimension == "total" else name,
+            _words(method, language),
             f"{first:,.0f}",
             "-" if low is None else f"{low:,.0f} … {high:,.0f}",
             *("-" if value is None else f"{value:.2f}" for value in (error, baseline_error)),
             _percent(inside),
         )
-    printed.title = f"Net sales to expect after {day}"
+    printed.title = said(language, "Net sales to expect after {day}", day=day)
     return plain_text(printed)
 
 
-def evaluation_table(client: Client, settings: Settings, day: date) -> str:
+def evaluation_table(client: Client, settings: Settings, day: date, language: str = "en") -> str:
     """Every model of the evaluation that knew the world up to `day` beside the best baseline, and the verdicts in words."""
     rows = client.query(
         f"""
-        SELECT model, metric, value, baseline, baseline_value, gain_low, gain_high, is_deciding, verdict_text
+        SELECT model, metric, value, baseline, baseline_value, gain_low, gain_high, is_deciding,
+            verdict_text{"_zh" if language == "zh" else ""}
         FROM {settings.database("predictive")}.model_evaluation
         WHERE known_until = {{day:Date}} AND (is_deciding OR metric IN ('capture_10', 'spearman', 'log_loss'))
         ORDER BY model, is_deciding DESC, metric
         """,
         parameters={"day": day},
     ).result_rows
-    printed = empty_table("model", "metric", "value", "best baseline", "its", "gain, 95 %", words=(0, 1, 3, 5))
+    named = name_zh if language == "zh" else _words
+    headings = ("model", "metric", "value", "best baseline", "its", "gain, 95 %")
+    printed = empty_table(*(said(language, one) for one in headings), words=(0, 1, 3, 5))
     for model, metric, value, baseline, baseline_value, low, high, is_deciding, _ in rows:
         printed.add_row(
-            _words(model) if is_deciding else "",
-            f"{_words(metric.replace('normalised_', ''))}{' *' if is_deciding else ''}",
+            named(model) if is_deciding else "",
+            f"{_words(metric.replace('normalised_', ''), language)}{' *' if is_deciding else ''}",
             _number(value),
-            _words(baseline) or "-",
+            named(baseline) or "-",
             _number(baseline_value),
             "-" if low is None else f"{low:+.3f} … {high:+.3f}",
         )
-    printed.title = f"Models up to {day}; * decides"
+    printed.title = said(language, "Models up to {day}; * decides", day=day)
     verdicts = [row[8] for row in rows if row[7]]
     serves_from = client.query(
         f"SELECT max(serves_from) FROM {settings.database('predictive')}.promotions WHERE evaluated_on = {{day:Date}} + 1",
         parameters={"day": day},
     ).result_rows[0][0]
-    return plain_text(printed, *verdicts, f"The verdicts decide what serves from {serves_from} on.")
+    return plain_text(
+        printed, *verdicts, said(language, "The verdicts decide what serves from {day} on.", day=serves_from)
+    )
 
 
-def review_table(client: Client, settings: Settings, day: date) -> str:
+def review_table(client: Client, settings: Settings, day: date, language: str = "en") -> str:
     """Where the standards cut on `day`, what would restore the quotas, who would move, and the seed rows of the proposal."""
     source = f"{settings.database('predictive')}.threshold_review"
     rows = client.query(
@@ -222,15 +232,20 @@ def review_table(client: Client, settings: Settings, day: date) -> str:
         "'lifetime_value_top_share', 'score_top_share'], criterion)",
         parameters={"day": day},
     ).result_rows
+    standards = rows_in_force(f"{settings.database('seeds')}.tier_standards", "{day:Date}")
+    named = tier_names(
+        client.query(f"SELECT tier, tier_label FROM {standards}", parameters={"day": day}).result_rows, language
+    )
+    headings = ("tier", "criterion", "threshold", "share\nreaching it", "proposed", "share\nthen")
     bounds = empty_table(
-        *("tier", "criterion", "threshold", "share\nreaching it", "proposed", "share\nthen"),
+        *(said(language, one) for one in headings),
         words=(0, 1),
-        title=f"Where the standards cut on {day}",
+        title=said(language, "Where the standards cut on {day}", day=day),
     )
     for place, (tier, criterion, threshold, share, proposed, then, _) in enumerate(rows):
         bounds.add_row(
-            tier if place % 4 == 0 else "",
-            _words(criterion),
+            named.get(tier, tier) if place % 4 == 0 else "",
+            _words(criterion, language),
             *(_plain(threshold), _percent(share), _plain(proposed), _percent(then)),
         )
     tiers = client.query(
@@ -242,21 +257,26 @@ def review_table(client: Client, settings: Settings, day: date) -> str:
     ).result_rows
     weeks = tiers[0][11] if tiers else 0
     shares = empty_table(
-        *("tier", "quota", "held", "reached", "proposed", "verdict"),
+        *(said(language, one) for one in ("tier", "quota", "held", "reached", "proposed", "verdict")),
         words=(0, 5),
-        title="Shares in the tier or a better one: its quota, held on the day, reached by the measures, "
-        "reached under the proposal",
+        title=said(
+            language,
+            "Shares in the tier or a better one: its quota, held on the day, reached by the measures, "
+            "reached under the proposal",
+        ),
     )
     # What the past weeks would have made is shown only where there is a past.
+    past_headings = (said(language, "after {weeks}\nweeks", weeks=weeks), said(language, "under the\nproposal"))
     counts = empty_table(
-        *("tier", "that morning", "under the\nproposal"),
-        *((f"after {weeks}\nweeks", "under the\nproposal") if weeks else ()),
-        title="Customers in the tier",
+        *(said(language, one) for one in ("tier", "that morning", "under the\nproposal")),
+        *(past_headings if weeks else ()),
+        title=said(language, "Customers in the tier"),
     )
     for tier, quota, held, reach, then, count, simulated, past, past_then, verdict, _, _ in tiers:
-        shares.add_row(tier, *(_percent(share) for share in (quota, held, reach, then)), _words(verdict))
+        cells = (_percent(share) for share in (quota, held, reach, then))
+        shares.add_row(named.get(tier, tier), *cells, _words(verdict, language))
         counts.add_row(
-            tier,
+            named.get(tier, tier),
             *(
                 f"{number:,}"
                 for number in (count, simulated, past, past_then)[: 4 if weeks else 2]
@@ -267,7 +287,7 @@ def review_table(client: Client, settings: Settings, day: date) -> str:
     seed_rows = [row[10] for row in tiers if row[10]]
     if seed_rows:
         # Lines of a file: they are copied, so they stay whole.
-        parts += ["To publish it, add to seeds/tier_standards.csv:", *seed_rows]
+        parts += [said(language, "To publish it, add to seeds/tier_standards.csv:"), *seed_rows]
     return "\n".join(parts)
 
 
@@ -284,5 +304,5 @@ def _plain(bound: float) -> str:
     return f"{bound:,.10g}"
 
 
-def _words(name: str) -> str:
-    return name.replace("_", " ")
+def _words(name: str, language: str = "en") -> str:
+    return said(language, name.replace("_", " "))

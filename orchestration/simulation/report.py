@@ -15,13 +15,22 @@ from orchestration.quality.seeds import Seeds
 from orchestration.simulation.proposal import names
 from orchestration.simulation.run import CURRENT, Base, Outcome, Simulation, Simulator
 from orchestration.terminal import empty_table, plain_text
+from orchestration.tier_names import tier_names
+from orchestration.words_zh import said
 
 Record = dict[str, object]
 TABLES = ("migration", "tiers", "stability", "movers", "customers")
 
 
 def answer(
-    simulator: Simulator, seeds: Seeds, rules_day: date, weeks: int, mover_count: int, style: str, chosen: str | None
+    simulator: Simulator,
+    seeds: Seeds,
+    rules_day: date,
+    weeks: int,
+    mover_count: int,
+    style: str,
+    chosen: str | None,
+    language: str = "en",
 ) -> str:
     """Run the simulation and put it into text: `pretty`, `csv` (one of TABLES) or `json` (all but customers, or one).
 
@@ -35,7 +44,7 @@ def answer(
     moved = movers(result, simulator, mover_count)
     changed = changes(simulator.current_seeds, seeds, simulator.as_of, rules_day)
     if style == "pretty" and chosen is None:
-        return as_text(result, moved, changed) + "\n"
+        return as_text(result, moved, changed, language) + "\n"
     made = {"migration": migration(result), "tiers": tiers(result), "stability": stability(result), "movers": moved}
     if style != "json":
         return as_csv(made[chosen or "migration"])
@@ -176,67 +185,81 @@ def as_json(content: Record) -> str:
     return json.dumps(content, ensure_ascii=False, indent=2, default=_plain)
 
 
-def as_text(result: Simulation, moved: Sequence[Record], changed: Sequence[str]) -> str:
+def as_text(result: Simulation, moved: Sequence[Record], changed: Sequence[str], language: str = "en") -> str:
     """For the terminal."""
-    total = len(result.base.customer_ids)
+    count, policies = f"{len(result.base.customer_ids):,}", (result.proposed.policy, result.current.policy)
+    title = "Simulated on {day}: {count} customers, policy {policy}"
     lines = [
-        f"Simulated on {result.as_of}: {total:,} customers, policy {result.proposed.policy}"
-        + (f" instead of {result.current.policy}" if result.proposed.policy != result.current.policy else ""),
-        *(f"  {change}" for change in changed or ["nothing is changed"]),
+        said(language, title, day=result.as_of, count=count, policy=policies[0])
+        + (said(language, " instead of {policy}", policy=policies[1]) if policies[0] != policies[1] else ""),
+        *(f"  {change}" for change in changed or [said(language, "nothing is changed")]),
     ]
     for outcome in result.outcomes:
-        lines += ["", *_outcome_text(result, outcome, [row for row in moved if row["horizon"] == outcome.horizon])]
+        rows = [row for row in moved if row["horizon"] == outcome.horizon]
+        lines += ["", *_outcome_text(result, outcome, rows, language)]
     if result.stability:
-        lines += ["", _stability_text(result)]
-    return "\n".join([*lines, *(plain_text(f"note: {note}") for note in result.notes)])
+        lines += ["", _stability_text(result, language)]
+    notes = (plain_text(said(language, "note: ") + said(language, note)) for note in result.notes)
+    return "\n".join([*lines, *notes])
 
 
-def _outcome_text(result: Simulation, outcome: Outcome, moved: Sequence[Record]) -> Iterator[str]:
+def _outcome_text(result: Simulation, outcome: Outcome, moved: Sequence[Record], language: str) -> Iterator[str]:
+    ladders = (*result.current.standards, *result.proposed.standards)
+    named = {"none": said(language, "none")}
+    named |= tier_names(((row["tier"], row["tier_label"]) for row in ladders), language)
     counts, _ = _matrix(result.base, outcome)
     changed = _changes(outcome)
-    title = (
-        "Published this morning" if outcome.horizon == "today" else f"Had the rules been in force for {outcome.horizon}"
-    )
-    yield f"{title}: {int(changed.sum()):,} customers in another tier"
-    matrix = empty_table("from \\ to", *outcome.proposed_tiers)
+    title = "Had the rules been in force for {weeks} weeks: {count} customers in another tier"
+    if outcome.horizon == "today":
+        title = "Published this morning: {count} customers in another tier"
+    yield said(language, title, count=f"{int(changed.sum()):,}", weeks=outcome.horizon.split(" ")[0])
+    matrix = empty_table(said(language, "from \\ to"), *(named.get(tier, tier) for tier in outcome.proposed_tiers))
     for rank, tier in enumerate(outcome.current_tiers, start=1):
         if rank < len(counts):
-            matrix.add_row(tier, *(f"{counts[rank, to]:,}" for to in range(1, len(outcome.proposed_tiers) + 1)))
+            matrix.add_row(
+                named.get(tier, tier), *(f"{counts[rank, to]:,}" for to in range(1, len(outcome.proposed_tiers) + 1))
+            )
     yield plain_text(matrix)
     yield ""
     rows = [row for row in tiers(result) if row["horizon"] == outcome.horizon]
     headings = ("tier", "customers\nnow", "proposed", "share\nnow", "proposed", "discount\n90 d now", "proposed")
-    shares = empty_table(*headings)
+    shares = empty_table(*(said(language, one) for one in headings))
     now = {row["tier"]: row for row in rows if row["variant"] == CURRENT}
     then = {row["tier"]: row for row in rows if row["variant"] != CURRENT}
     for name in dict.fromkeys([*then, *now]):
         left, right = now.get(name, {}), then.get(name, {})
         shares.add_row(
-            str(name),
+            named.get(str(name), str(name)),
             *(f"{row.get('customer_count', 0):,}" for row in (left, right)),
             *(f"{100 * float(str(row.get('customer_share', 0))):.1f} %" for row in (left, right)),
             *(f"{row.get('discount_cost_90d', 0):,.0f}" for row in (left, right)),
         )
     sums = [sum(Decimal(str(row["discount_cost_90d"])) for row in side.values()) for side in (now, then)]
-    shares.add_row("all", f"{len(changed):,}", f"{len(changed):,}", "", "", *(f"{one:,.0f}" for one in sums))
+    shares.add_row(
+        said(language, "all"), f"{len(changed):,}", f"{len(changed):,}", "", "", *(f"{one:,.0f}" for one in sums)
+    )
     yield plain_text(shares)
     if moved:
         yield ""
-        names = empty_table("customer", "name", "from", "to", "net sales\n90 d", "discount\n90 d", words=(1, 2, 3))
+        of_names = ("customer", "name", "from", "to", "net sales\n90 d", "discount\n90 d")
+        names = empty_table(*(said(language, one) for one in of_names), words=(1, 2, 3))
         for row in moved:
             names.add_row(
                 str(row["customer_id"]),
                 str(row["customer_name"]),
-                str(row["from_tier"]),
-                str(row["to_tier"]),
+                named.get(str(row["from_tier"]), str(row["from_tier"])),
+                named.get(str(row["to_tier"]), str(row["to_tier"])),
                 f"{row['net_amount_90d']:,.0f}",
                 f"{row['discount_change_90d']:+,.0f}",
             )
         yield plain_text(names)
 
 
-def _stability_text(result: Simulation) -> str:
-    measures = empty_table(f"over {result.week_count} weeks", *(str(row["variant"]) for row in result.stability))
+def _stability_text(result: Simulation, language: str) -> str:
+    measures = empty_table(
+        said(language, "over {weeks} weeks", weeks=result.week_count),
+        *(said(language, str(row["variant"])) for row in result.stability),
+    )
     shares = {
         "weekly_change_rate": "changes per customer-week",
         "reversal_rate_28d": "undone within 28 days",
@@ -253,7 +276,7 @@ def _stability_text(result: Simulation) -> str:
     for name, label in (shares | numbers).items():
         values = [row[name] for row in result.stability]
         form = "{:.2%}" if name in shares else "{:,.0f}" if name.endswith("count") else "{:,.1f}"
-        measures.add_row(label, *("-" if value is None else form.format(value) for value in values))
+        measures.add_row(said(language, label), *("-" if value is None else form.format(value) for value in values))
     return plain_text(measures)
 
 

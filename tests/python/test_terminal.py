@@ -1,5 +1,6 @@
 """What commands print fits 80 columns with every number whole, and is plain text wherever it goes."""
 
+import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -25,6 +26,10 @@ from orchestration.warehouse.settings import Settings
 DAY = date(2026, 11, 28)
 TIERS = ["diamond", "gold", "silver", "bronze"]
 LABELS = ["diamond 钻石", "gold 黄金", "silver 白银", "bronze 青铜"]
+VERDICTS = {
+    "en": "The second version of potential cannot be judged: too little data (0 cut days, fewer than 2); it goes on.",
+    "zh": "第二版潜力指数无法评估：数据不足（0个截止日，少于2个；2026-09-30：没有模型）；未经评估，暂继续使用第一版潜力指数。",
+}
 SETTINGS = Settings.from_environment()
 
 
@@ -48,31 +53,50 @@ def hint() -> str:
     return tables.standards_hint(answering([("diamond 钻石", 0.1, 0.4567)]), SETTINGS, DAY) or ""
 
 
-def recommendations() -> str:
+def recommendations(language: str = "en") -> str:
     rows = [("co_occurrence", "too_few_customers", 1.0, 1.0, 1.0, 1.0, "list, new places")] * 6
-    return tables.recommendation_table(answering(rows, [(2_000_000, 200_000)]), SETTINGS, DAY)
+    return tables.recommendation_table(answering(rows, [(2_000_000, 200_000)]), SETTINGS, DAY, language)
 
 
-def forecast() -> str:
+def forecast(language: str = "en") -> str:
     numbers = (98_765_432.1, 87_654_321.1, 99_876_543.1, 10.12, 10.34, 0.876)
     rows = [
-        ("total", "total", "seasonal_with_holidays", *numbers),
+        ("total", "total", "seasonal_naive", *numbers),
         ("region", "新疆维吾尔自治区 乌鲁木齐", "recent_mean", *numbers),
         ("tier", "diamond 钻石", "recent_mean", *numbers),
     ]
-    return tables.forecast_table(answering(rows), SETTINGS, DAY)
+    return tables.forecast_table(answering(rows), SETTINGS, DAY, language)
 
 
-def evaluation() -> str:
-    verdict = "The second version of potential cannot be judged: too little data (0 cut days, fewer than 2); it serves."
+def evaluation(language: str = "en") -> str:
     rows = [
-        ("lifetime_value_in_tiers", "normalised_gini", 0.876, "margin_to_date", 0.765, -0.123, 0.123, 1, verdict),
-        ("lifetime_value_in_tiers", "capture_10", 0.876, "net_amount_of_90_days", 0.765, -0.123, 0.123, 0, verdict),
+        (
+            "lifetime_value_in_tiers",
+            "normalised_gini",
+            0.876,
+            "historical_margin",
+            0.765,
+            -0.123,
+            0.123,
+            1,
+            VERDICTS[language],
+        ),
+        (
+            "lifetime_value_in_tiers",
+            "capture_10",
+            0.876,
+            "net_sales_of_90_days",
+            0.765,
+            -0.123,
+            0.123,
+            0,
+            VERDICTS[language],
+        ),
     ]
-    return tables.evaluation_table(answering(rows, [(DAY,)]), SETTINGS, DAY)
+    return tables.evaluation_table(answering(rows, [(DAY,)]), SETTINGS, DAY, language)
 
 
-def review() -> str:
+def review(language: str = "en") -> str:
     bounds = [
         (tier, criterion, 1_234_567.89, 1.0, 1_234_567.89, 1.0, "propose")
         for tier in TIERS
@@ -80,10 +104,12 @@ def review() -> str:
     ]
     counts = (200_000, 199_999, 200_000, 199_999)
     shares = [(tier, 1.0, 1.0, 1.0, 1.0, *counts, "too_little_data", "", 52) for tier in TIERS]
-    return tables.review_table(answering(bounds, shares), SETTINGS, DAY)
+    return tables.review_table(
+        answering(bounds, list(zip(TIERS, LABELS, strict=True)), shares), SETTINGS, DAY, language
+    )
 
 
-def simulation() -> str:
+def simulation(language: str = "en") -> str:
     rules = rules_on({name: read_seed(PROJECT_DIR / "seeds" / f"{name}.csv") for name in SEEDS}, DAY)
     assert rules is not None
     ranks = np.array([1, 2, 3, 4] * 50_000)
@@ -96,7 +122,7 @@ def simulation() -> str:
         for name in ("current", "proposed")
     ]
     result = Simulation(DAY, rules, rules, base, outcomes, 52, stability)
-    result.notes.append("the 52 weeks before 2026-11-28 hold no other stored day, so there is no past to replay")
+    result.notes.append("the past weeks hold no other stored day, so there is no past to replay")
     moved = {
         "customer_id": 12_345_678,
         "customer_name": "北京市朝阳区望京街道广顺北大街有限责任公司 canteen of the northern district",
@@ -105,7 +131,7 @@ def simulation() -> str:
         "net_amount_90d": Decimal("9876543210"),
         "discount_change_90d": Decimal("-98765432"),
     }
-    return as_text(result, [{**moved, "horizon": "today"}], ["gold.minimum_orders_per_month 8 -> 6"])
+    return as_text(result, [{**moved, "horizon": "today"}], ["gold.minimum_orders_per_month 8 -> 6"], language)
 
 
 @pytest.mark.parametrize(
@@ -117,6 +143,15 @@ def test_every_table_fits_80_columns_with_its_numbers_whole(printed: Callable[[]
     assert "\x1b" not in text
     # An interval has its ellipsis between spaces, or at the end of a line after one.
     assert "…" not in text.replace(" …", "")
+
+
+@pytest.mark.parametrize("printed", [recommendations, forecast, evaluation, review, simulation])
+def test_the_tables_of_models_and_rules_are_in_chinese_too(printed: Callable[[str], str]) -> None:
+    text = printed("zh")
+    assert max(cell_len(line) for line in text.splitlines()) <= 80
+    data = f"MASE|recall@10|{'|'.join(TIERS)}|canteen of the northern district|gold.minimum_orders_per_month|standards"
+    words = re.findall("[a-z]{2,}", text)
+    assert set(words) <= set(re.findall("[a-z]{2,}", data))
 
 
 def test_a_terminal_gives_its_width_and_a_pipe_80(monkeypatch: pytest.MonkeyPatch) -> None:
