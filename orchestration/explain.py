@@ -29,6 +29,8 @@ def explain(client: Client, settings: Settings, customer_id: int, as_of: date | 
     day, build_id = rules["as_of_date"], rules["build_id"]
     of_build = "as_of_date = {day:Date} AND build_id = {build_id:String}"
     tiers, features = f"{snapshots}.customer_tier_snapshots", f"{snapshots}.customer_feature_snapshots"
+    if client.command(f"EXISTS TABLE {settings.database('seeds')}.labels") != 1:
+        raise TierhouseError("an earlier version refreshed the warehouse last; run `tierhouse refresh`")
     labels = rows_in_force(f"{settings.database('seeds')}.labels", "{day:Date}")
     statement = (
         f"WITH day_rules AS (SELECT * FROM {snapshots}.published_builds WHERE {of_build}), "
