@@ -8,7 +8,6 @@ from clickhouse_connect.driver.client import Client
 
 from orchestration.landing.contract import TABLES
 from orchestration.landing.report import LandingReport
-from orchestration.predictive.evaluation_text import name_zh
 from orchestration.seeds import rows_in_force
 from orchestration.terminal import empty_table, plain_text
 from orchestration.tier_names import tier_names
@@ -190,6 +189,8 @@ def forecast_table(client: Client, settings: Settings, day: date, language: str 
 
 def evaluation_table(client: Client, settings: Settings, day: date, language: str = "en") -> str:
     """Every model of the evaluation that knew the world up to `day` beside the best baseline, and the verdicts in words."""
+    from orchestration.predictive.evaluation_text import name_zh
+
     rows = client.query(
         f"""
         SELECT model, metric, value, baseline, baseline_value, gain_low, gain_high, is_deciding,

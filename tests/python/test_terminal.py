@@ -1,6 +1,8 @@
 """What commands print fits 80 columns with every number whole, and is plain text wherever it goes."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -152,6 +154,12 @@ def test_the_tables_of_models_and_rules_are_in_chinese_too(printed: Callable[[st
     data = f"MASE|recall@10|{'|'.join(TIERS)}|canteen of the northern district|gold.minimum_orders_per_month|standards"
     words = re.findall("[a-z]{2,}", text)
     assert set(words) <= set(re.findall("[a-z]{2,}", data))
+
+
+def test_the_tables_of_a_refresh_load_no_library_of_models() -> None:
+    code = "import sys, orchestration.tables; print([name for name in ('pandas', 'scipy', 'dagster') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
 
 
 def test_a_terminal_gives_its_width_and_a_pipe_80(monkeypatch: pytest.MonkeyPatch) -> None:
