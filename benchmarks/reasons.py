@@ -65,6 +65,7 @@ SELECT [(toUInt8(1), 'diamond', 15., 5000., 0.1, 0.1), (2, 'gold', 8., 2000., 0.
     toUInt8(1) AS downgrade_weekdays, toUInt16(30) AS new_customer_days, toUInt16(90) AS lapsed_after_days, 'lowest' AS lapsed_treatment,
     'ratio_to_max' AS normalisation, 'average_order_value' AS monetary_input, 'inverse' AS recency_form, 30. AS recency_half_life_days
 """
+_LABELS = "SELECT 'gate' AS kind, 'risk_flag' AS name, 'credit report warns' AS label, '信用报告预警' AS label_zh"
 
 
 def main() -> None:
@@ -80,8 +81,10 @@ def main() -> None:
             _make(client, "tiers", _CUSTOMERS.format(count=customers, rule=rule))
             _make(client, "features", _FEATURES)
             _make(client, "rules", _RULES.format(scope=scope))
+            _make(client, "labels", _LABELS)
             inputs = render("reason_inputs", "bench.tiers", "bench.features", "build_id = 'build'")
-            cards = f"WITH inputs AS ({inputs}) SELECT * FROM {render('reason_cards', 'inputs', 'bench.rules', 'bench.tiers')}"
+            made = render("reason_cards", "inputs", "bench.rules", "bench.labels", "bench.tiers")
+            cards = f"WITH inputs AS ({inputs}) SELECT * FROM {made}"
             whole = _best(client, f"SELECT count(), sum(cityHash64(tuple(*))) FROM ({cards})")
             one = _best(client, f"{cards} WHERE customer_id = 77")
             none = _best(client, f"EXPLAIN {cards}")

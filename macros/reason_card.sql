@@ -1,20 +1,5 @@
 {# The reason card of every customer: what macros/levers.sql finds, named for readers, with sentences in English ('en') and Chinese
-   ('zh'). `customers` and `rules` as there. Nothing here needs dbt. #}
-
-{# Names of the tiers, best first. In Chinese the label without the name of the tier, where the label holds more than that. #}
-{% macro tier_names(rules, language) -%}
-    {%- if language == 'en' -%}
-    arrayMap(step -> step.2, {{ rule(rules, 'ladder') }})
-    {%- else -%}
-    arrayMap(
-        (step, label) -> if(
-            startsWith(label, step.2) and trim(both ' ' from substring(label, length(step.2) + 1)) != '',
-            trim(both ' ' from substring(label, length(step.2) + 1)), step.2
-        ),
-        {{ rule(rules, 'ladder') }}, {{ rule(rules, 'tier_labels') }}
-    )
-    {%- endif -%}
-{%- endmacro %}
+   ('zh'). `customers` and `rules` as there, `labels` as in macros/labels.sql. Nothing here needs dbt. #}
 
 {# 1 as first, 11 as 11th. #}
 {% macro ordinal_word(number) -%}
@@ -248,7 +233,7 @@
 {%- endmacro %}
 
 {# The smallest change that gains the next tier, in a sentence. #}
-{% macro next_text(rules, language) -%}
+{% macro next_text(rules, labels, language) -%}
     {%- set english = language == 'en' -%}
     multiIf(
         is_locked, '{{ 'no change while the customer is blocked or closed' if english else '客户冻结或关闭期间等级不变' }}',
@@ -273,7 +258,10 @@
             if(
                 empty(next_closed_gates), '',
                 concat(
-                    '{{ '; gates that have to open: ' if english else '；需解除限制：' }}', arrayStringConcat(next_closed_gates, ', '),
+                    '{{ '; gates that have to open: ' if english else '；需解除限制：' }}', arrayStringConcat(
+                        arrayMap(gate -> {{ label_of('gate', 'gate', language, labels) }}, next_closed_gates),
+                        '{{ ', ' if english else '、' }}'
+                    ),
                     if(
                         ifNull(next_overdue_payment_cents, 0) = 0, '',
                         concat(
@@ -307,7 +295,7 @@
 
 {# The cards, for a FROM clause: one row per customer, none where the rules of the day were not kept. Columns are described in
    models/marts/_reason__models.yml. `base`: the same customers, where the columns of customer_tier_snapshots alone are cheaper to read. #}
-{% macro reason_cards(customers, rules, base=none) -%}
+{% macro reason_cards(customers, rules, labels, base=none) -%}
     (
         with card_parts as (
             select
@@ -320,8 +308,9 @@
         card_names as (
             select
                 *,
+                arrayMap(step -> step.2, {{ rule(rules, 'ladder') }}) as tiers,
                 {% for language in ['en', 'zh'] -%}
-                {{ tier_names(rules, language) }} as names_{{ language }},
+                {{ tier_names('tiers', rule(rules, 'tier_labels'), language) }} as names_{{ language }},
                 names_{{ language }}[keep_rank] as keep_name_{{ language }},
                 names_{{ language }}[next_rank] as next_name_{{ language }},
                 names_{{ language }}[earned_rank] as earned_name_{{ language }},
@@ -329,8 +318,9 @@
                 {{ lever_list('next_parts', language) }} as next_list_{{ language }},
                 {{ condition_text(rules, language) }} as condition_{{ language }},
                 {% endfor -%}
-                names_en[ruled_rank] as ruled_tier,
-                names_en[earliest_downgrade_rank] as earliest_downgrade_name
+                tiers[ruled_rank] as ruled_tier,
+                tiers[next_rank] as next_tier_name,
+                tiers[earliest_downgrade_rank] as earliest_downgrade_name
             from card_parts
         )
 
@@ -354,7 +344,7 @@
             earned_since_date,
             candidate_tier,
             toLowCardinality(ruled_tier) as tier_without_override,
-            toLowCardinality(nullIf(next_name_en, '')) as next_tier,
+            toLowCardinality(nullIf(next_tier_name, '')) as next_tier,
             decision,
             reason_code,
             decision_reason,
@@ -426,7 +416,7 @@
             gate_closes_on,
             {% for language, suffix in [('en', ''), ('zh', '_zh')] -%}
             ifNull({{ keep_text(rules, language) }}, '') as how_to_keep{{ suffix }},
-            ifNull({{ next_text(rules, language) }}, '') as how_to_gain_next{{ suffix }},
+            ifNull({{ next_text(rules, labels, language) }}, '') as how_to_gain_next{{ suffix }},
             {% endfor -%}
             config_version
         from card_names

@@ -1,82 +1,122 @@
 {# The reason of a tier in one sentence, in English ('en') or Chinese ('zh'). `row` names a relation with the columns of
-   customer_tier_snapshots. Nothing here needs dbt. #}
-{% macro tier_reason_text(row, language) -%}
+   customer_tier_snapshots. `standards` and `labels` name relations with the rows of these seeds that count; the names of the day
+   that is built where they are left out. #}
+{% macro tier_reason_text(row, language, standards=none, labels=none) -%}
+    {%- set standards = standards or configured('tier_standards') -%}
+    {%- set labels = labels or configured('labels') -%}
+    {%- set steps = '(select arraySort(groupArray((toString(tier), toString(tier_label)))) from ' ~ standards ~ ')' -%}
+    {%- set named = {} -%}
+    {%- for column in ['tier', 'earned_tier', 'candidate_tier', 'frequency_tier', 'order_value_tier', 'lifetime_value_tier'] -%}
+    {%- do named.update({column: tier_name(row ~ '.' ~ column, steps ~ '.1', tier_names(steps ~ '.1', steps ~ '.2', language))}) -%}
+    {%- endfor -%}
+    {%- set gates -%}
+        arrayStringConcat(
+            arrayMap(gate -> {{ label_of('gate', 'gate', language, labels) }}, {{ row }}.closed_gates),
+            '{{ ', ' if language == 'en' else '、' }}'
+        )
+    {%- endset -%}
     {%- set english = language == 'en' -%}
     {%- set pick = 0 if english else 1 -%}
     {%- set texts = {
         'by_score': ['score in the top ', '得分位于前 '],
         'by_score_end': [' %: ', '%：'],
-        'orders': ['orders ', '订单频次 '],
-        'order_value': [', order value ', '，客单价 '],
-        'lifetime_value': [', lifetime value ', '，生命周期价值 '],
+        'orders': ['orders ', '订单频次'],
+        'order_value': [', order value ', '，客单价'],
+        'lifetime_value': [', lifetime value ', '，生命周期价值'],
         'colon': [': ', '：'],
-        'reach': [' of 3 reach ', ' 项（共 3 项）达到 '],
-        'set_by': ['set to ', '人工指定为 '],
+        'reach': [' of 3 reach ', ' 项（共 3 项）达到'],
+        'set_by': ['set to ', '人工指定为'],
         'by_manager': [' by account manager ', '，客户经理 '],
         'until': [' until ', '，有效期至 '],
         'first_day': ['first day: ', '首日：'],
-        'at_most': ['at most ', '最高 '],
+        'at_most': ['at most ', '最高'],
         'because_of': [' while closed: ', '，触发限制：'],
+        'but': ['; but ', '；但为'],
+        'starts_lowest': [', where new customers begin', '，新客户由此开始'],
+        'semicolon': ['; ', '；'],
         'earned': ['; earned: ', '；应得：'],
-        'back_to': ['a gate or an override ended, back to the earned tier ', '限制或人工指定已结束，恢复应得等级 '],
+        'back_to': ['a gate or an override ended, back to the earned tier ', '限制或人工指定已结束，恢复应得等级'],
         'no_order_for': ['no order for ', '已 '],
         'days': [' days', ' 天未下单'],
         'blocked': ['the customer is blocked or closed', '客户已冻结或关闭'],
         'new_customer': ['new customer, protected in the first days; candidate: ', '新客户保护期；候选等级：'],
-        'above': ['above ', '高于 '],
-        'below': ['below ', '低于 '],
+        'above': ['above ', '高于'],
+        'below': ['below ', '低于'],
         'for_decisions': [' at decision ', '，第 '],
         'of_needed': [' of ', ' 次（共需 '],
         'needed_end': ['', ' 次）'],
         'grace': [', but upgraded only a short while ago', '，但近期刚升级，暂不降级'],
         'dwell': [', but in this tier only for a short while', '，但在当前等级时间尚短，暂不降级'],
-        'band': [' is within the margin around the thresholds of ', ' 未超出缓冲区间，保持 '],
+        'band': [' is within the margin around the thresholds of ', ' 未超出缓冲区间，保持'],
     } -%}
     {%- set criteria -%}
         if(
             {{ row }}.candidate_rule = 'score',
             concat(
                 '{{ texts.by_score[pick] }}', toString(round(100 * {{ row }}.score_top_share, 1)),
-                '{{ texts.by_score_end[pick] }}', {{ row }}.candidate_tier
+                '{{ texts.by_score_end[pick] }}', {{ named.candidate_tier }}
             ),
             concat(
-                '{{ texts.orders[pick] }}', {{ row }}.frequency_tier, '{{ texts.order_value[pick] }}', {{ row }}.order_value_tier,
-                '{{ texts.lifetime_value[pick] }}', {{ row }}.lifetime_value_tier, '{{ texts.colon[pick] }}',
-                toString({{ row }}.required_criteria), '{{ texts.reach[pick] }}', {{ row }}.candidate_tier
+                '{{ texts.orders[pick] }}', {{ named.frequency_tier }}, '{{ texts.order_value[pick] }}', {{ named.order_value_tier }},
+                '{{ texts.lifetime_value[pick] }}', {{ named.lifetime_value_tier }}, '{{ texts.colon[pick] }}',
+                toString({{ row }}.required_criteria), '{{ texts.reach[pick] }}', {{ named.candidate_tier }}
+            )
+        )
+    {%- endset -%}
+    {# What makes the first tier another one than the candidate: the treatment of new and lapsed customers, then gates. -#}
+    {%- set limits -%}
+        concat(
+            multiIf(
+                {{ row }}.earned_tier = {{ row }}.candidate_tier, '',
+                {{ row }}.standing = 'lapsed',
+                concat(
+                    '{{ texts.but[pick] }}', {{ named.earned_tier }}, '{{ texts.colon[pick] }}', '{{ texts.no_order_for[pick] }}',
+                    toString({{ row }}.days_since_last_order), '{{ texts.days[pick] }}'
+                ),
+                {{ row }}.standing = 'blocked',
+                concat('{{ texts.but[pick] }}', {{ named.earned_tier }}, '{{ texts.colon[pick] }}{{ texts.blocked[pick] }}'),
+                concat('{{ texts.but[pick] }}', {{ named.earned_tier }}, '{{ texts.starts_lowest[pick] }}')
+            ),
+            if(
+                {{ row }}.tier = {{ row }}.earned_tier, '',
+                concat(
+                    '{{ texts.semicolon[pick] }}{{ texts.at_most[pick] }}', {{ named.tier }}, '{{ texts.because_of[pick] }}', {{ gates }}
+                )
             )
         )
     {%- endset -%}
     multiIf(
         {{ row }}.reason_code = 'override',
         concat(
-            '{{ texts.set_by[pick] }}', {{ row }}.tier, '{{ texts.by_manager[pick] }}',
+            '{{ texts.set_by[pick] }}', {{ named.tier }}, '{{ texts.by_manager[pick] }}',
             toString(ifNull({{ row }}.override_manager_id, 0)), '{{ texts.until[pick] }}',
             ifNull(toString({{ row }}.override_valid_to), ''), '{{ texts.colon[pick] }}', ifNull({{ row }}.override_reason, '')
         ),
-        {{ row }}.reason_code = 'first_seen', concat('{{ texts.first_day[pick] }}', {{ criteria }}),
+        {{ row }}.reason_code = 'first_seen',
+        concat('{{ texts.first_day[pick] }}', {{ criteria }}, {{ limits }}),
         {{ row }}.reason_code = 'gate',
         concat(
-            '{{ texts.at_most[pick] }}', {{ row }}.tier, '{{ texts.because_of[pick] }}', arrayStringConcat({{ row }}.closed_gates, ', '),
-            '{{ texts.earned[pick] }}', {{ row }}.earned_tier
+            '{{ texts.at_most[pick] }}', {{ named.tier }}, '{{ texts.because_of[pick] }}', {{ gates }},
+            '{{ texts.earned[pick] }}', {{ named.earned_tier }}
         ),
-        {{ row }}.reason_code = 'gate_or_override_ended', concat('{{ texts.back_to[pick] }}', {{ row }}.tier),
+        {{ row }}.reason_code = 'gate_or_override_ended', concat('{{ texts.back_to[pick] }}', {{ named.tier }}),
         {{ row }}.reason_code = 'lapsed',
         concat('{{ texts.no_order_for[pick] }}', toString({{ row }}.days_since_last_order), '{{ texts.days[pick] }}'),
         {{ row }}.reason_code = 'blocked', '{{ texts.blocked[pick] }}',
-        {{ row }}.reason_code = 'new_customer', concat('{{ texts.new_customer[pick] }}', {{ row }}.candidate_tier),
+        {{ row }}.reason_code = 'new_customer', concat('{{ texts.new_customer[pick] }}', {{ named.candidate_tier }}),
         {{ row }}.reason_code = 'waiting_up',
         concat(
-            '{{ texts.above[pick] }}', {{ row }}.earned_tier, '{{ texts.for_decisions[pick] }}', toString({{ row }}.up_count),
+            '{{ texts.above[pick] }}', {{ named.earned_tier }}, '{{ texts.for_decisions[pick] }}', toString({{ row }}.up_count),
             '{{ texts.of_needed[pick] }}', toString({{ row }}.confirm_up_decisions), '{{ texts.needed_end[pick] }}'
         ),
         {{ row }}.reason_code = 'waiting_down',
         concat(
-            '{{ texts.below[pick] }}', {{ row }}.earned_tier, '{{ texts.for_decisions[pick] }}', toString({{ row }}.down_count),
+            '{{ texts.below[pick] }}', {{ named.earned_tier }}, '{{ texts.for_decisions[pick] }}', toString({{ row }}.down_count),
             '{{ texts.of_needed[pick] }}', toString({{ row }}.confirm_down_decisions), '{{ texts.needed_end[pick] }}'
         ),
-        {{ row }}.reason_code = 'grace', concat('{{ texts.below[pick] }}', {{ row }}.earned_tier, '{{ texts.grace[pick] }}'),
-        {{ row }}.reason_code = 'dwell', concat('{{ texts.below[pick] }}', {{ row }}.earned_tier, '{{ texts.dwell[pick] }}'),
-        {{ row }}.reason_code = 'within_band', concat({{ row }}.candidate_tier, '{{ texts.band[pick] }}', {{ row }}.earned_tier),
+        {{ row }}.reason_code = 'grace', concat('{{ texts.below[pick] }}', {{ named.earned_tier }}, '{{ texts.grace[pick] }}'),
+        {{ row }}.reason_code = 'dwell', concat('{{ texts.below[pick] }}', {{ named.earned_tier }}, '{{ texts.dwell[pick] }}'),
+        {{ row }}.reason_code = 'within_band', concat({{ named.candidate_tier }}, '{{ texts.band[pick] }}', {{ named.earned_tier }}),
         {{ criteria }}
     )
 {%- endmacro %}

@@ -15,7 +15,9 @@ from zoneinfo import ZoneInfo
 import click
 
 from orchestration.errors import TierhouseError
+from orchestration.landing.contract import TABLES
 from orchestration.warehouse.settings import Settings
+from orchestration.words_zh import said
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -57,7 +59,21 @@ class _Day(click.ParamType):
             self.fail(f"`{value}` is not a date like 2026-01-31", param, context)
 
 
+class _Customer(click.ParamType):
+    name = "customer_id"
+
+    def convert(self, value: object, param: click.Parameter | None, context: click.Context | None) -> int:
+        text = str(value)
+        if text.isascii() and text.isdigit() and int(text) < 2**64:
+            return int(text)
+        from orchestration.explain import customer_list
+
+        listed = customer_list(Settings.from_environment())
+        self.fail(f"`{text}` is no customer id, which is a whole number; {listed} lists all who have a tier")
+
+
 DAY = _Day()
+CUSTOMER = _Customer()
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -73,9 +89,13 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--customers", type=click.IntRange(1, 5_000_000), default=1500, show_default=True)
-@click.option("--days", type=click.IntRange(30, 3660), default=240, show_default=True)
-@click.option("--seed", type=int, default=1, show_default=True)
+@click.option(
+    "--customers", type=click.IntRange(1, 5_000_000), default=1500, show_default=True, help="Customers it serves."
+)
+@click.option(
+    "--days", type=click.IntRange(30, 3660), default=240, show_default=True, help="Days of orders, up to yesterday."
+)
+@click.option("--seed", type=int, default=1, show_default=True, help="Another number makes other customers and orders.")
 def demo(customers: int, days: int, seed: int) -> None:
     """Make a synthetic fresh-food order system and land it."""
     from orchestration.landing import generator
@@ -86,10 +106,32 @@ def demo(customers: int, days: int, seed: int) -> None:
     _print_landing(report, time.monotonic() - started)
 
 
-@main.command()
+def _print_columns(context: click.Context, param: click.Parameter, name: str | None) -> None:
+    if name is None:
+        return
+    from orchestration.tables import column_table
+
+    click.echo(column_table(name))
+    context.exit()
+
+
+@main.command(epilog=f"Tables: {', '.join(TABLES)}.")
 @click.argument("directory", type=click.Path(path_type=Path))
+@click.option(
+    "--columns",
+    type=click.Choice(list(TABLES)),
+    metavar="TABLE",
+    is_eager=True,
+    expose_value=False,
+    callback=_print_columns,
+    help="Print the columns of a table, and land nothing.",
+)
 def land(directory: Path) -> None:
-    """Land a folder of files in the landing contract."""
+    """Land a folder of files in the landing contract.
+
+    A file or a folder of files has the name of its table: orders.parquet, order_lines.csv.gz, refunds/*.jsonl. Only orders and
+    order_lines are required.
+    """
     from orchestration.landing.files import land_directory
     from orchestration.lock import writer_lock
 
@@ -106,8 +148,8 @@ def land(directory: Path) -> None:
     type=DAY,
     help="The day to bring the warehouse up to. Default: the last complete business day of the data.",
 )
-@click.option("--from", "start", type=DAY, help="First day of a range to rebuild.")
-@click.option("--to", "end", type=DAY, help="Last day of a range to rebuild.")
+@click.option("--from", "start", type=DAY, help="First day of a range. Default: of the first order.")
+@click.option("--to", "end", type=DAY, help="Last day of a range. Default: the last complete one.")
 @click.option(
     "--every",
     type=click.IntRange(1, 366),
@@ -125,9 +167,13 @@ def land(directory: Path) -> None:
 def refresh(
     as_of: date | None, start: date | None, end: date | None, every: int, restate: bool, full: bool, again: bool
 ) -> None:
-    """Bring the warehouse up to a day: facts, features, scores, tiers, checks, marts.
+    """Bring the warehouse up to a day, and publish its tiers.
 
-    Ends at once where nothing has changed since the last refresh, if that was of this day.
+    Facts, features, scores, tiers, checks, marts. Ends at once where nothing has changed since the last refresh, if that was of
+    this day.
+
+    Of a range every day is built, oldest first: --from alone goes up to the last complete business day of the data, --to alone
+    begins with the first order.
     """
     from orchestration import refresh as refreshing
 
@@ -138,8 +184,8 @@ def refresh(
         done = "tiers decided again"
         if published.unchanged_since:
             click.echo(
-                f"{published.as_of_date}  unchanged since the refresh of {_local(published.unchanged_since)}: the marts stand "
-                f"({published.customer_count:,} customers; --again remakes them)"
+                f"{published.as_of_date}  unchanged since the refresh of {_local(published.unchanged_since)}: the marts stand\n"
+                f"            ({published.customer_count:,} customers; --again remakes them)"
             )
             continue
         if published.customer_count is not None:
@@ -149,50 +195,71 @@ def refresh(
         _print_tiers(published.as_of_date)
 
 
+LANGUAGE = click.option(
+    "--lang", "language", type=click.Choice(["en", "zh"]), default="en", show_default=True, help="English or Chinese."
+)
+
+
 @main.command()
 @click.option("--as-of", type=DAY, help="Published day whose end bounds what is known. Default: the last one.")
-def predict(as_of: date | None) -> None:
-    """Make the predictions of the week: products to offer each customer, sales of eight weeks. Not part of a refresh."""
+@LANGUAGE
+def predict(as_of: date | None, language: str) -> None:
+    """Predict the week: products to offer, sales to expect.
+
+    Ten products for each customer, and net sales of eight weeks. Not part of a refresh.
+    """
     from orchestration import predict as predicting
     from orchestration.tables import forecast_table, recommendation_table
 
     started = time.monotonic()
     day = predicting.predict(as_of)
     client, settings = _warehouse()
-    click.echo(recommendation_table(client, settings, day))
-    click.echo(forecast_table(client, settings, day))
-    click.echo(f"{day}  predicted in {time.monotonic() - started:.1f} s")
+    click.echo(f"{recommendation_table(client, settings, day, language)}\n")
+    click.echo(forecast_table(client, settings, day, language))
+    click.echo(said(language, "{day}  predicted in {seconds} s", day=day, seconds=f"{time.monotonic() - started:.1f}"))
 
 
 @main.command()
 @click.option("--as-of", type=DAY, help="Last day whose knowledge counts. Default: the last refreshed month end.")
-def evaluate(as_of: date | None) -> None:
-    """Judge every model against what is simple. Only who beats the best baseline by more than its interval serves."""
+@LANGUAGE
+def evaluate(as_of: date | None, language: str) -> None:
+    """Judge every model against what is simple.
+
+    Only who beats the best baseline by more than its interval serves.
+    """
     from orchestration import evaluate as evaluating
     from orchestration.tables import evaluation_table
 
     started = time.monotonic()
     day = evaluating.evaluate(as_of)
-    click.echo(evaluation_table(*_warehouse(), day))
-    click.echo(f"{day}  evaluated in {time.monotonic() - started:.1f} s")
+    click.echo(evaluation_table(*_warehouse(), day, language))
+    click.echo(said(language, "{day}  evaluated in {seconds} s", day=day, seconds=f"{time.monotonic() - started:.1f}"))
 
 
 @main.command()
 @click.option("--as-of", type=DAY, help="The stored day to review. Default: the latest.")
-def review(as_of: date | None) -> None:
-    """Where the standards now cut, and which thresholds would restore the quotas. A proposal: nothing is changed."""
+@LANGUAGE
+def review(as_of: date | None, language: str) -> None:
+    """Where the standards cut now, and what would restore the quotas.
+
+    A proposal: nothing is changed.
+    """
     from orchestration import review as reviewing
     from orchestration.tables import review_table
 
     started = time.monotonic()
     day = reviewing.review(as_of)
-    click.echo(review_table(*_warehouse(), day))
-    click.echo(f"{day}  reviewed in {time.monotonic() - started:.1f} s; nothing is changed")
+    click.echo(review_table(*_warehouse(), day, language))
+    done = "{day}  reviewed in {seconds} s; nothing is changed"
+    click.echo(said(language, done, day=day, seconds=f"{time.monotonic() - started:.1f}"))
 
 
 @main.command()
 def replay() -> None:
-    """Decide all stored days again from their stored inputs, and compare: proof that every tier follows from them."""
+    """Decide all stored days again from their inputs, and compare.
+
+    Proof that every tier follows from what is stored: none may differ.
+    """
     from orchestration.replay import replay as replaying
 
     states = differing = 0
@@ -218,12 +285,20 @@ def replay() -> None:
 )
 @click.option("--renormalise", is_flag=True, help="Scale weights that do not sum to 1.")
 @click.option("--movers", type=click.IntRange(0, 100_000), default=10, show_default=True, help="Customers to name.")
-@click.option("--format", "style", type=click.Choice(["pretty", "csv", "json"]), default="pretty", show_default=True)
+@click.option(
+    "--format",
+    "style",
+    type=click.Choice(["pretty", "csv", "json"]),
+    default="pretty",
+    show_default=True,
+    help="How the answer is written.",
+)
 @click.option(
     "--table",
     type=click.Choice(["migration", "tiers", "stability", "movers", "customers"]),
     help="The table to print as csv (default: migration); in json only this one.",
 )
+@LANGUAGE
 def simulate(
     assignments: tuple[str, ...],
     directory: Path | None,
@@ -235,8 +310,11 @@ def simulate(
     movers: int,
     style: str,
     table: str | None,
+    language: str,
 ) -> None:
-    """What other seeds would do to today's base and would have done in the past weeks. Writes nothing.
+    """What other seeds would do today and would have done before.
+
+    To today's base, and in the past weeks. Writes nothing.
 
     Names for --set: f_weight, headroom_weight, policy.COLUMN (or COLUMN), model.COLUMN, TIER.COLUMN, GATE.threshold; as in
     --set gold.minimum_orders_per_month=6 --set confirm_down_decisions=4. Seeds that --seeds lacks are the project's.
@@ -244,23 +322,29 @@ def simulate(
     from orchestration.simulation.proposal import later_versions, proposed_seeds
     from orchestration.simulation.report import answer
     from orchestration.simulation.run import Simulator, choose_day, stored_days
+    from orchestration.terminal import plain_text
 
     client, settings = _warehouse()
     day = choose_day(stored_days(client, settings), as_of)
     seeds = proposed_seeds(directory, assignments, rules_of or day, policy, renormalise)
     simulator = Simulator(client, settings, seeds, day, rules_of)
-    click.echo(answer(simulator, seeds, rules_of or day, weeks, movers, style, table), nl=False)
+    click.echo(answer(simulator, seeds, rules_of or day, weeks, movers, style, table, language), nl=False)
     later = later_versions(seeds, rules_of or day)
     if later and style == "pretty":
-        click.echo(f"note: {', '.join(later)} begins later and does not count; --rules-of picks the day that does")
+        click.echo(
+            plain_text(f"note: {', '.join(later)} begins later and does not count; --rules-of picks the day that does")
+        )
 
 
 @main.command()
-@click.argument("customer_id", type=click.IntRange(0, 2**64 - 1))
+@click.argument("customer_id", type=CUSTOMER)
 @click.option("--as-of", type=DAY, help="A published day. Default: the latest.")
-@click.option("--lang", "language", type=click.Choice(["en", "zh"]), default="en", show_default=True)
+@LANGUAGE
 def explain(customer_id: int, as_of: date | None, language: str) -> None:
-    """Why a customer is in its tier, and the smallest change that keeps it or gains the next one."""
+    """Why a customer is in its tier, and what keeps or raises it.
+
+    The smallest change of each measure that keeps the tier, and that gains the next one.
+    """
     from orchestration.explain import explain as explaining
     from orchestration.reason_card import reason_card
 
@@ -290,7 +374,14 @@ def serve(host: str | None, port: int | None, path: Path | None) -> None:
 
 @main.command()
 @click.argument("statement")
-@click.option("--format", "style", type=click.Choice(["pretty", "csv", "json"]), default="pretty", show_default=True)
+@click.option(
+    "--format",
+    "style",
+    type=click.Choice(["pretty", "csv", "json"]),
+    default="pretty",
+    show_default=True,
+    help="How the answer is written.",
+)
 def sql(statement: str, style: str) -> None:
     """Ask the warehouse."""
     formats = {"pretty": "PrettyCompactMonoBlock", "csv": "CSVWithNames", "json": "JSONEachRow"}
@@ -308,10 +399,11 @@ def sql(statement: str, style: str) -> None:
 def doctor() -> None:
     """Check settings, connections, seeds, versions; say what to do."""
     from orchestration.doctor import examine
+    from orchestration.terminal import plain_text
 
     healthy = True
     for name, problem in examine():
-        click.echo(f"{'ok  ' if not problem else 'FAIL'} {name}{': ' + problem if problem else ''}")
+        click.echo(plain_text(f"{'ok  ' if not problem else 'FAIL'} {name}{': ' + problem if problem else ''}"))
         healthy = healthy and not problem
     if not healthy:
         raise TierhouseError("mend what is marked FAIL, then run `tierhouse doctor` again")
@@ -338,26 +430,27 @@ def _show(message: str) -> None:
 
 def _print_landing(report: LandingReport, seconds: float) -> None:
     from orchestration.tables import landing_table
+    from orchestration.terminal import plain_text
 
     _show("")
     click.echo(landing_table(report))
     for warning in report.warnings:
-        click.echo(f"warning: {warning}")
+        click.echo(plain_text(f"warning: {warning}"))
     click.echo(f"landed in {seconds:.1f} s; next: `tierhouse refresh`")
 
 
 def _print_tiers(as_of: date) -> None:
-    from orchestration.tables import standards_hint, tier_table
+    from orchestration.tables import customer_to_explain, standards_hint, tier_table
+    from orchestration.terminal import command
 
     client, settings = _warehouse()
     click.echo(tier_table(client, settings, as_of))
     hint = standards_hint(client, settings, as_of)
     if hint:
         click.echo(hint)
-    click.echo(
-        f'Next: {sys.argv[0]} sql "select customer_id, tier, decision, decision_reason from '
-        f'{settings.database("marts")}.customer_tiers order by score_rank limit 10"'
-    )
+    customer = customer_to_explain(client, settings, as_of)
+    if customer:
+        click.echo(f"Next: {command()} explain {customer}")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ _PINNED = {"dbt-core": "1.11", "dbt-clickhouse": "1.10", "chdb": "4.4", "great-e
 
 
 def examine() -> Iterator[tuple[str, str]]:
-    """Yield (what was checked, what is wrong or ''), most basic first; later checks need the earlier ones."""
+    """Yield (what was checked, what is wrong or ''), most basic first; none that needs one that failed."""
     yield (
         f"Python {sys.version.split()[0]}",
         "" if (3, 11) <= sys.version_info < (3, 14) else "needs 3.11, 3.12 or 3.13",
@@ -25,19 +25,26 @@ def examine() -> Iterator[tuple[str, str]]:
     for package, wanted in _PINNED.items():
         found = metadata.version(package)
         yield f"{package} {found}", "" if found.startswith(wanted) else f"needs {wanted}; run `make setup`"
-    checks: list[tuple[str, Callable[[], object]]] = [
+    yield _result("seeds", lambda: check_seeds(PROJECT_DIR / "seeds"))
+    checks: tuple[tuple[str, Callable[[], object]], ...] = (
         ("settings", Settings.from_environment),
-        ("seeds", lambda: check_seeds(PROJECT_DIR / "seeds")),
         ("warehouse answers", lambda: ensure_running(Settings.from_environment())),
         ("orders have landed", _landed),
-    ]
+    )
     for name, check in checks:
-        try:
-            check()
-        except TierhouseError as error:
-            yield name, str(error)
-        else:
-            yield name, ""
+        result = _result(name, check)
+        yield result
+        # Without one of them the next one could only say the same again.
+        if result[1]:
+            return
+
+
+def _result(name: str, check: Callable[[], object]) -> tuple[str, str]:
+    try:
+        check()
+    except TierhouseError as error:
+        return name, str(error)
+    return name, ""
 
 
 def _landed() -> None:

@@ -7,7 +7,17 @@ from typing import Any
 
 from orchestration.project import PROJECT_DIR
 
-_FILES = ("arithmetic", "criteria", "scores", "tier_machine", "tier_stability", "levers", "reason_card")
+_FILES = (
+    "arithmetic",
+    "criteria",
+    "scores",
+    "tier_machine",
+    "tier_stability",
+    "labels",
+    "levers",
+    "reason_card",
+    "tier_reason_text",
+)
 
 
 @cache

@@ -1,20 +1,21 @@
-"""The reason card in the terminal: tables of at most 100 columns, in English or Chinese."""
+"""The reason card in the terminal, in English or Chinese."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from decimal import ROUND_FLOOR, Decimal
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
-from rich.console import Console, Group
+from rich.console import Group, RenderableType
 from rich.table import Table
-from rich.text import Text
+
+from orchestration.terminal import empty_table, plain_text
+from orchestration.tier_names import tier_names
 
 Card = Mapping[str, Any]
+# What people read in place of a name, by kind and name.
+Called = Mapping[tuple[str, str], str]
 LANGUAGES = ("en", "zh")
-_WIDTH = 100
 _CRITERIA = {
     "orders_per_month": "frequency_tier",
     "average_order_value": "order_value_tier",
@@ -23,6 +24,7 @@ _CRITERIA = {
 _LABELS = {
     "en": {
         "customer": "customer {id}  {name}",
+        "comma": ", ",
         "facts": "{day}   policy {policy}   region {region}   {status}",
         "active": "active",
         "blocked": "blocked",
@@ -31,10 +33,11 @@ _LABELS = {
         "lapsed": "lapsed",
         "in_force": "in force",
         "since": "since",
+        "earned_since": " (since {day})",
         "earned": "earned",
-        "candidate": "candidate of the day",
-        "without_override": "without override",
-        "before": "day before",
+        "candidate": "candidate\nof the day",
+        "without_override": "without\noverride",
+        "before": "day\nbefore",
         "criteria": "criteria: {required} of 3 reach a tier",
         "criterion": "criterion",
         "now": "now",
@@ -61,7 +64,7 @@ _LABELS = {
         "p": "potential index",
         "gates": "gates",
         "gate": "gate",
-        "closes": "closes above",
+        "closes": "closes\nabove",
         "at_most": "at most",
         "state": "state",
         "open": "open",
@@ -87,6 +90,7 @@ _LABELS = {
     },
     "zh": {
         "customer": "客户 {id}  {name}",
+        "comma": "、",
         "facts": "{day}   策略 {policy}   区域 {region}   {status}",
         "active": "正常",
         "blocked": "冻结",
@@ -95,6 +99,7 @@ _LABELS = {
         "lapsed": "流失",
         "in_force": "生效等级",
         "since": "自",
+        "earned_since": "（自 {day}）",
         "earned": "应得等级",
         "candidate": "当日候选等级",
         "without_override": "无人工指定时",
@@ -156,49 +161,47 @@ def reason_card(card: Card, language: str = "en") -> str:
     """The card of orchestration.explain as text. language: `en` or `zh`."""
     labels = _LABELS[language]
     names = _tier_names(card, language)
+    called = card["labels"][language]
     parts: list[Any] = [
-        Text(labels["customer"].format(id=card["customer_id"], name=card["customer_name"]).rstrip(), style="bold"),
-        Text(
-            labels["facts"].format(
-                day=card["as_of_date"],
-                policy=card["policy"],
-                region=card["region_code"],
-                status=", ".join(
-                    labels.get("closed_customer" if status == "closed" else status, status)
-                    for status in dict.fromkeys((card["customer_status"], card["standing"]))
-                ),
-            )
+        labels["customer"].format(id=card["customer_id"], name=card["customer_name"]).rstrip(),
+        labels["facts"].format(
+            day=card["as_of_date"],
+            policy=called.get(("policy", card["policy"]), card["policy"]),
+            region=labels["unknown"] if card["region_code"] == "unknown" else card["region_code"],
+            status=labels["comma"].join(
+                labels.get("closed_customer" if status == "closed" else status, status)
+                for status in dict.fromkeys((card["customer_status"], card["standing"]))
+            ),
         ),
+        "",
         _tiers(card, labels, names),
+        "",
         _criteria(card, labels, names),
-        _score(card, labels, names),
-        _gates(card, labels, names),
+        "",
+        _score(card, labels, names, called),
+        "",
+        _gates(card, labels, names, called),
+        "",
         _sentences(card, labels, names, language),
     ]
-    buffer = io.StringIO()
-    Console(file=buffer, width=_WIDTH).print(Group(*parts))
-    return "\n".join(line.rstrip() for line in buffer.getvalue().rstrip().splitlines())
+    return plain_text(*parts)
 
 
 def _tier_names(card: Card, language: str) -> dict[str, str]:
-    """Names of the tiers as the sentences of the card say them."""
-    names = {}
-    for step, label in zip(card["rules"]["ladder"], card["rules"]["tier_labels"], strict=True):
-        tier = step[1]
-        rest = label[len(tier) :].strip() if label.startswith(tier) else ""
-        names[tier] = rest if language == "zh" and rest else tier
-    return names
+    """Names of the tiers as the sentences of the card say them: the macro tier_names."""
+    tiers = (step[1] for step in card["rules"]["ladder"])
+    return tier_names(zip(tiers, card["rules"]["tier_labels"], strict=True), language)
 
 
 def _tiers(card: Card, labels: Mapping[str, str], names: Mapping[str, str]) -> Table:
-    table = _table(*(labels[name] for name in ("in_force", "since", "earned", "candidate")))
+    table = empty_table(*(labels[name] for name in ("in_force", "since", "earned", "candidate")), words=range(4))
     cells = [
         names[card["tier"]],
         str(card["tier_since_date"]),
         names[card["earned_tier"]],
         names[card["candidate_tier"]],
     ]
-    cells[2] += f" ({labels['since']} {card['earned_since_date']})"
+    cells[2] += labels["earned_since"].format(day=card["earned_since_date"])
     if card["tier_without_override"] != card["earned_tier"] or card["override_valid_to"]:
         table.add_column(labels["without_override"])
         cells.append(names[card["tier_without_override"]])
@@ -209,10 +212,10 @@ def _tiers(card: Card, labels: Mapping[str, str], names: Mapping[str, str]) -> T
     return table
 
 
-def _criteria(card: Card, labels: Mapping[str, str], names: Mapping[str, str]) -> Table:
+def _criteria(card: Card, labels: Mapping[str, str], names: Mapping[str, str]) -> RenderableType:
     """The standards, with what each target needs where they decide."""
     title = labels["criteria"].format(required=card["required_criteria"])
-    table = _table(labels["criterion"], labels["now"], labels["reaches"], title=title)
+    table = empty_table(labels["criterion"], labels["now"], labels["reaches"], words=(0, 2), title=title)
     targets = _targets(card) if card["candidate_rule"] == "standards" else []
     for target, tier in targets:
         table.add_column(labels["keep" if target == "to_keep" else "next"].format(tier=names[tier]))
@@ -230,16 +233,19 @@ def _criteria(card: Card, labels: Mapping[str, str], names: Mapping[str, str]) -
         table.add_row(*cells)
     limits = [f"  <= {_percent(card[f'lifetime_value_top_share_{target}'])}" for target, _ in targets]
     table.add_row(labels["share"], _percent(card["lifetime_value_top_share"]), "", *limits)
-    if targets and card["criteria_band"]:
-        table.caption = labels["band"].format(band=_percent(card["criteria_band"]))
-    return table
+    if not targets or not card["criteria_band"]:
+        return table
+    return Group(table, labels["band"].format(band=_percent(card["criteria_band"])))
 
 
-def _score(card: Card, labels: Mapping[str, str], names: Mapping[str, str]) -> Table:
+def _score(card: Card, labels: Mapping[str, str], names: Mapping[str, str], called: Called) -> Table:
+    model = card["scoring_model"]
     title = labels["score"].format(
-        model=card["scoring_model"], rank=f"{card['score_rank']:,}", share=_percent(card["score_top_share"])
+        model=called.get(("scoring_model", model), model),
+        rank=f"{card['score_rank']:,}",
+        share=_percent(card["score_top_share"]),
     )
-    table = _table(
+    table = empty_table(
         labels["component"], labels["now"], labels["value"], labels["weight"], labels["contribution"], title=title
     )
     targets = _targets(card) if card["candidate_rule"] == "score" else []
@@ -282,15 +288,14 @@ def _score(card: Card, labels: Mapping[str, str], names: Mapping[str, str]) -> T
     return table
 
 
-def _gates(card: Card, labels: Mapping[str, str], names: Mapping[str, str]) -> Table:
-    table = _table(
-        *(labels[name] for name in ("gate", "measure", "now", "closes", "at_most", "state")), title=labels["gates"]
-    )
+def _gates(card: Card, labels: Mapping[str, str], names: Mapping[str, str], called: Called) -> Table:
+    headings = (labels[name] for name in ("gate", "measure", "now", "closes", "at_most", "state"))
+    table = empty_table(*headings, words=(0, 1, 4, 5), title=labels["gates"])
     for gate, measure, value, threshold, best_tier, is_closed in card["gates"]:
         places = 2 if measure == "overdue_amount" else 0
         state = labels["closed" if is_closed else "open"]
         table.add_row(
-            gate,
+            called.get(("gate", gate), gate),
             labels[measure],
             labels["unknown"] if value is None else _number(value, places),
             _number(threshold, places),
@@ -303,7 +308,7 @@ def _gates(card: Card, labels: Mapping[str, str], names: Mapping[str, str]) -> T
 def _sentences(card: Card, labels: Mapping[str, str], names: Mapping[str, str], language: str) -> Table:
     """Why, counters, override, how to, dates: a line or more each."""
     table = Table.grid(padding=(0, 2))
-    table.add_column(no_wrap=True, style="bold")
+    table.add_column(no_wrap=True)
     table.add_column()
     suffix = "" if language == "en" else "_zh"
     table.add_row(labels["why"], card[f"decision_reason{suffix}"])
@@ -361,10 +366,3 @@ def _whole_cents(value: Any) -> str:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.4g} %"
-
-
-def _table(first: str, *others: str, title: str = "") -> Table:
-    table = Table(box=SIMPLE_HEAD, title=title or None, title_justify="left", caption_justify="left")
-    for name in (first, *others):
-        table.add_column(name)
-    return table

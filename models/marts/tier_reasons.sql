@@ -12,8 +12,16 @@ published_tiers as (
     select * from {{ ref('customer_tier_snapshots') }} where {{ published(latest=true) }}
 ),
 
+-- Labels only name things: no result depends on these rows of a seed.
+labels as (
+    select * from {{ ref('labels') }}
+    where valid_from = (
+        select max(valid_from) from {{ ref('labels') }} where valid_from <= (select any(as_of_date) from published_rules)
+    )
+),
+
 inputs as (
     {{ reason_inputs(ref('customer_tier_snapshots'), ref('customer_feature_snapshots'), published(latest=true)) }}
 )
 
-select * from {{ reason_cards('inputs', 'published_rules', 'published_tiers') }}
+select * from {{ reason_cards('inputs', 'published_rules', 'labels', 'published_tiers') }}

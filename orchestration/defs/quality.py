@@ -42,7 +42,11 @@ def _judge(context: dg.AssetCheckExecutionContext, warehouse: Warehouse, *layers
             yield _check_result(asset, [result for result in results if result.asset == asset])
     blocking = [result for result in results if result.blocks]
     if blocking:
-        more = f" (and {len(blocking) - 1} more, see the data docs)" if len(blocking) > 1 else ""
+        more = (
+            f" (and {len(blocking) - 1} more, see data_docs/index.html under TIERHOUSE_HOME)"
+            if len(blocking) > 1
+            else ""
+        )
         raise dg.Failure(f"{blocking[0].line()}{more}", allow_retries=False)
 
 

@@ -34,6 +34,11 @@ _NAMES = {
 }
 
 
+def name_zh(name: str) -> str:
+    """A model or a baseline in Chinese."""
+    return _NAMES.get(name, (name, name))[1].removesuffix("（分层所用）")
+
+
 def in_words(evaluation: Evaluation) -> tuple[str, str]:
     """The verdict with its numbers."""
     question = evaluation.question

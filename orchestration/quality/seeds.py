@@ -28,6 +28,7 @@ _CHOICES = {
     ("tier_policy", "blocked_treatment"): {"freeze", "lowest"},
     ("tier_gates", "measure"): {"overdue_days_max", "overdue_amount", "complaint_count_90d", "has_risk_flag"},
     ("tier_benefits", "may_try_new_products"): {"0", "1"},
+    ("labels", "kind"): {"policy", "scoring_model", "gate"},
     ("churn_actions", "churn_risk"): {"low", "medium", "high", "lapsed"},
 }
 # Whole numbers and shares of the policy with their bounds.
@@ -55,6 +56,7 @@ _COLUMNS = {
     "downgrade_weekdays new_customer_treatment lapsed_treatment blocked_treatment " + " ".join(_RANGES),
     "tier_gates": "valid_from gate measure threshold best_tier",
     "tier_benefits": "valid_from tier discount_rate delivery_priority support_channel may_try_new_products",
+    "labels": "valid_from kind name label label_zh",
     "churn_actions": "valid_from tier churn_risk suggested_action suggested_action_zh",
 }
 # Numbers that no rule below bounds: lowest, highest, whole.
@@ -73,6 +75,7 @@ SEEDS = (
     "tier_policy",
     "tier_gates",
     "tier_benefits",
+    "labels",
     "churn_actions",
 )
 
@@ -109,6 +112,7 @@ def check_rows(seeds: Seeds, as_of: date | None = None) -> None:
     _check_tier_names("tier_gates", "best_tier", seeds)
     _check_benefits(seeds)
     _check_churn_actions(seeds)
+    _check_unique("labels", ["kind", "name"], seeds["labels"])
     _check_unique("scoring_models", ["scoring_model"], seeds["scoring_models"])
     _check_models(seeds)
     for name, rows in seeds.items():

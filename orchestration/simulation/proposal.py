@@ -147,8 +147,11 @@ def _assign(seeds: Seeds, assignment: str, as_of: date) -> None:
         raise TierhouseError(f"--set {assignment}: write name=value, such as gold.minimum_orders_per_month=6")
     targets = {known: (row, column) for known, row, column in names(seeds, as_of)}
     if name not in targets:
-        close = difflib.get_close_matches(name, targets, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(_examples(targets))} ..."
+        halves = set(name.split("."))
+        sharing = [one for one in targets if halves & set(one.split("."))]
+        near = difflib.get_close_matches(name, targets, n=3) if len(halves) == 2 or not sharing else []
+        near = near or sharing
+        hint = f"near it are {', '.join(near)}" if near else f"known are {', '.join(_examples(targets))} ..."
         raise TierhouseError(f"--set {assignment}: there is no {name}; {hint}")
     row, column = targets[name]
     row[column] = value

@@ -14,37 +14,47 @@ import numpy as np
 from orchestration.quality.seeds import Seeds
 from orchestration.simulation.proposal import names
 from orchestration.simulation.run import CURRENT, Base, Outcome, Simulation, Simulator
+from orchestration.terminal import empty_table, plain_text
+from orchestration.tier_names import tier_names
+from orchestration.words_zh import said
 
 Record = dict[str, object]
 TABLES = ("migration", "tiers", "stability", "movers", "customers")
 
 
 def answer(
-    simulator: Simulator, seeds: Seeds, rules_day: date, weeks: int, mover_count: int, style: str, table: str | None
+    simulator: Simulator,
+    seeds: Seeds,
+    rules_day: date,
+    weeks: int,
+    mover_count: int,
+    style: str,
+    chosen: str | None,
+    language: str = "en",
 ) -> str:
     """Run the simulation and put it into text: `pretty`, `csv` (one of TABLES) or `json` (all but customers, or one).
 
-    weeks: 0 for today alone. mover_count: customers to name per horizon.
+    chosen: one of TABLES, or None. weeks: 0 for today alone. mover_count: customers to name per horizon.
     """
-    if table == "customers":
+    if chosen == "customers":
         columns, values = simulator.customers()
         rows = [dict(zip(columns, row, strict=True)) for row in values]
         return as_json({"customers": rows}) + "\n" if style == "json" else as_csv(rows)
     result = simulator.run(weeks)
     moved = movers(result, simulator, mover_count)
     changed = changes(simulator.current_seeds, seeds, simulator.as_of, rules_day)
-    if style == "pretty" and table is None:
-        return as_text(result, moved, changed) + "\n"
+    if style == "pretty" and chosen is None:
+        return as_text(result, moved, changed, language) + "\n"
     made = {"migration": migration(result), "tiers": tiers(result), "stability": stability(result), "movers": moved}
     if style != "json":
-        return as_csv(made[table or "migration"])
+        return as_csv(made[chosen or "migration"])
     head: Record = {
         "as_of_date": result.as_of,
         "policy": result.proposed.policy,
         "changes": changed,
         "notes": result.notes,
     }
-    return as_json(head | ({table: made[table]} if table else made)) + "\n"
+    return as_json(head | ({chosen: made[chosen]} if chosen else made)) + "\n"
 
 
 def migration(result: Simulation) -> list[Record]:
@@ -163,11 +173,11 @@ def as_csv(rows: Sequence[Record]) -> str:
     """Rows with a header; nothing for no row."""
     if not rows:
         return ""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    content = io.StringIO()
+    writer = csv.DictWriter(content, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    return text.getvalue()
+    return content.getvalue()
 
 
 def as_json(content: Record) -> str:
@@ -175,64 +185,81 @@ def as_json(content: Record) -> str:
     return json.dumps(content, ensure_ascii=False, indent=2, default=_plain)
 
 
-def as_text(result: Simulation, moved: Sequence[Record], changed: Sequence[str]) -> str:
+def as_text(result: Simulation, moved: Sequence[Record], changed: Sequence[str], language: str = "en") -> str:
     """For the terminal."""
-    total = len(result.base.customer_ids)
+    count, policies = f"{len(result.base.customer_ids):,}", (result.proposed.policy, result.current.policy)
+    title = "Simulated on {day}: {count} customers, policy {policy}"
     lines = [
-        f"Simulated on {result.as_of}: {total:,} customers, policy {result.proposed.policy}"
-        + (f" instead of {result.current.policy}" if result.proposed.policy != result.current.policy else ""),
-        *(f"  {change}" for change in changed or ["nothing is changed"]),
+        said(language, title, day=result.as_of, count=count, policy=policies[0])
+        + (said(language, " instead of {policy}", policy=policies[1]) if policies[0] != policies[1] else ""),
+        *(f"  {change}" for change in changed or [said(language, "nothing is changed")]),
     ]
     for outcome in result.outcomes:
-        lines += ["", *_outcome_text(result, outcome, [row for row in moved if row["horizon"] == outcome.horizon])]
+        rows = [row for row in moved if row["horizon"] == outcome.horizon]
+        lines += ["", *_outcome_text(result, outcome, rows, language)]
     if result.stability:
-        lines += ["", _stability_text(result)]
-    return "\n".join([*lines, *(f"note: {note}" for note in result.notes)])
+        lines += ["", _stability_text(result, language)]
+    notes = (plain_text(said(language, "note: ") + said(language, note)) for note in result.notes)
+    return "\n".join([*lines, *notes])
 
 
-def _outcome_text(result: Simulation, outcome: Outcome, moved: Sequence[Record]) -> Iterator[str]:
+def _outcome_text(result: Simulation, outcome: Outcome, moved: Sequence[Record], language: str) -> Iterator[str]:
+    ladders = (*result.current.standards, *result.proposed.standards)
+    named = {"none": said(language, "none")}
+    named |= tier_names(((row["tier"], row["tier_label"]) for row in ladders), language)
     counts, _ = _matrix(result.base, outcome)
     changed = _changes(outcome)
-    title = (
-        "Published this morning" if outcome.horizon == "today" else f"Had the rules been in force for {outcome.horizon}"
-    )
-    yield f"{title}: {int(changed.sum()):,} customers in another tier"
-    table = _table("from \\ to", *outcome.proposed_tiers)
+    title = "Had the rules been in force for {weeks} weeks: {count} customers in another tier"
+    if outcome.horizon == "today":
+        title = "Published this morning: {count} customers in another tier"
+    yield said(language, title, count=f"{int(changed.sum()):,}", weeks=outcome.horizon.split(" ")[0])
+    matrix = empty_table(said(language, "from \\ to"), *(named.get(tier, tier) for tier in outcome.proposed_tiers))
     for rank, tier in enumerate(outcome.current_tiers, start=1):
         if rank < len(counts):
-            table.add_row(tier, *(f"{counts[rank, to]:,}" for to in range(1, len(outcome.proposed_tiers) + 1)))
-    yield _text(table)
+            matrix.add_row(
+                named.get(tier, tier), *(f"{counts[rank, to]:,}" for to in range(1, len(outcome.proposed_tiers) + 1))
+            )
+    yield plain_text(matrix)
+    yield ""
     rows = [row for row in tiers(result) if row["horizon"] == outcome.horizon]
-    table = _table("tier", "customers now", "proposed", "share now", "proposed", "discount 90 d now", "proposed")
+    headings = ("tier", "customers\nnow", "proposed", "share\nnow", "proposed", "discount\n90 d now", "proposed")
+    shares = empty_table(*(said(language, one) for one in headings))
     now = {row["tier"]: row for row in rows if row["variant"] == CURRENT}
     then = {row["tier"]: row for row in rows if row["variant"] != CURRENT}
     for name in dict.fromkeys([*then, *now]):
         left, right = now.get(name, {}), then.get(name, {})
-        table.add_row(
-            str(name),
+        shares.add_row(
+            named.get(str(name), str(name)),
             *(f"{row.get('customer_count', 0):,}" for row in (left, right)),
             *(f"{100 * float(str(row.get('customer_share', 0))):.1f} %" for row in (left, right)),
             *(f"{row.get('discount_cost_90d', 0):,.0f}" for row in (left, right)),
         )
     sums = [sum(Decimal(str(row["discount_cost_90d"])) for row in side.values()) for side in (now, then)]
-    table.add_row("all", f"{len(changed):,}", f"{len(changed):,}", "", "", *(f"{one:,.0f}" for one in sums))
-    yield _text(table)
+    shares.add_row(
+        said(language, "all"), f"{len(changed):,}", f"{len(changed):,}", "", "", *(f"{one:,.0f}" for one in sums)
+    )
+    yield plain_text(shares)
     if moved:
-        table = _table("customer", "name", "from", "to", "net sales 90 d", "discount 90 d")
+        yield ""
+        of_names = ("customer", "name", "from", "to", "net sales\n90 d", "discount\n90 d")
+        names = empty_table(*(said(language, one) for one in of_names), words=(1, 2, 3))
         for row in moved:
-            table.add_row(
+            names.add_row(
                 str(row["customer_id"]),
                 str(row["customer_name"]),
-                str(row["from_tier"]),
-                str(row["to_tier"]),
+                named.get(str(row["from_tier"]), str(row["from_tier"])),
+                named.get(str(row["to_tier"]), str(row["to_tier"])),
                 f"{row['net_amount_90d']:,.0f}",
                 f"{row['discount_change_90d']:+,.0f}",
             )
-        yield _text(table)
+        yield plain_text(names)
 
 
-def _stability_text(result: Simulation) -> str:
-    table = _table(f"over {result.week_count} weeks", *(str(row["variant"]) for row in result.stability))
+def _stability_text(result: Simulation, language: str) -> str:
+    measures = empty_table(
+        said(language, "over {weeks} weeks", weeks=result.week_count),
+        *(said(language, str(row["variant"])) for row in result.stability),
+    )
     shares = {
         "weekly_change_rate": "changes per customer-week",
         "reversal_rate_28d": "undone within 28 days",
@@ -249,8 +276,8 @@ def _stability_text(result: Simulation) -> str:
     for name, label in (shares | numbers).items():
         values = [row[name] for row in result.stability]
         form = "{:.2%}" if name in shares else "{:,.0f}" if name.endswith("count") else "{:,.1f}"
-        table.add_row(label, *("-" if value is None else form.format(value) for value in values))
-    return _text(table)
+        measures.add_row(said(language, label), *("-" if value is None else form.format(value) for value in values))
+    return plain_text(measures)
 
 
 def _ranks(outcome: Outcome) -> tuple[np.ndarray, np.ndarray]:
@@ -292,22 +319,3 @@ def _plain(value: object) -> object:
     if isinstance(value, Decimal):
         return float(value)
     return value.isoformat() if isinstance(value, date) else str(value)
-
-
-def _table(first: str, *others: str):
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    table = Table(box=SIMPLE_HEAD)
-    table.add_column(first)
-    for name in others:
-        table.add_column(name, justify="right")
-    return table
-
-
-def _text(table) -> str:
-    from rich.console import Console
-
-    buffer = io.StringIO()
-    Console(file=buffer, width=110).print(table)
-    return buffer.getvalue().rstrip()

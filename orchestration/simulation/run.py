@@ -105,9 +105,7 @@ class Simulator:
         result = Simulation(self.as_of, self.current, self.proposed, base, [self._today(base)])
         days = self.counted_days(weeks) if weeks else []
         if weeks and len(days) < 2:
-            result.notes.append(
-                f"the {weeks} weeks before {self.as_of} hold no other stored day, so there is no past to replay"
-            )
+            result.notes.append("the past weeks hold no other stored day, so there is no past to replay")
         elif weeks:
             self._past(result, days)
         return result

@@ -29,6 +29,13 @@ def test_the_shipped_seeds_are_sound(seeds: Path) -> None:
         ("score_weights", "p,0.15", "q,0.15", "line 5: component is `q`"),
         ("score_weights", "r,0.30", "r,much", "line 2: weight is `much`, must be a number"),
         ("score_weights", "1970-01-01,r", "yesterday,r", "line 2: valid_from is `yesterday`"),
+        (
+            "labels",
+            "gate,risk_flag",
+            "door,risk_flag",
+            "line 9: kind is `door`, must be one of gate, policy, scoring_model",
+        ),
+        ("labels", "gate,risk_flag", "gate,complaints", "line 10: second row for 1970-01-01 gate complaints"),
         ("potential_weights", "growth,0.35", "growth,0.30", "weights of version 1970-01-01 sum to 0.95"),
         (
             "tier_standards",

@@ -8,7 +8,7 @@ from datetime import date
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from orchestration.tables import standards_hint, tier_table
+from orchestration.tables import customer_to_explain, standards_hint, tier_table
 from orchestration.warehouse.client import connect
 from orchestration.warehouse.settings import Settings
 
@@ -82,3 +82,23 @@ def test_standards_that_hardly_fit_the_base_lead_to_the_review(
     with tiers_of(settings, counts) as client:
         hint = standards_hint(client, settings, date(2024, 5, 1))
     assert (hint or "").split(":")[0] == (said or "")
+
+
+def test_the_customer_to_explain_is_one_who_moved_with_the_day_where_it_is_not_the_latest(
+    own_warehouse: Settings,
+) -> None:
+    settings = replace(own_warehouse, prefix="next")
+    marts = settings.database("marts")
+    client = connect(settings)
+    client.command(f"CREATE DATABASE {marts}")
+    try:
+        client.command(
+            f"CREATE TABLE {marts}.customer_tier_history ENGINE = Memory AS SELECT * FROM values("
+            "'as_of_date Date, customer_id UInt64, decision String, net_amount_90d Decimal(18, 2)', "
+            "('2024-05-01', 1, 'kept', 900), ('2024-05-01', 2, 'downgraded', 500), ('2024-05-01', 3, 'upgraded', 600), "
+            "('2024-05-02', 1, 'kept', 900), ('2024-05-02', 2, 'held', 950), ('2024-05-02', 3, 'kept', 950))"
+        )
+        found = [customer_to_explain(client, settings, date(2024, 5, day)) for day in (1, 2, 3)]
+    finally:
+        client.command(f"DROP DATABASE {marts}")
+    assert found == ["3 --as-of 2024-05-01", "2", ""]

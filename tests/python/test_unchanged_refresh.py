@@ -86,8 +86,8 @@ def test_a_second_refresh_says_that_nothing_changed_and_leaves_the_build_and_a_r
     customers = client.command("SELECT count() FROM tierhouse_marts.customer_tiers")
     output = shop.tierhouse("refresh")
     assert output.startswith(f"{day}  unchanged since the refresh of ")
-    assert f": the marts stand ({customers} customers; --again remakes them)\n" in output
-    assert f"Tiers on {day}" in output and "Next: " in output
+    assert f": the marts stand\n            ({customers} customers; --again remakes them)\n" in output
+    assert f"Tiers on {day}" in output and "\nNext: tierhouse explain " in output
     assert client.query("SELECT * FROM tierhouse_snapshots.published_builds ORDER BY as_of_date").result_rows == builds
     rows = client.query(
         "SELECT status, as_of_date, customer_count, message, ended_at IS NULL FROM tierhouse_marts.refresh_runs ORDER BY started_at"

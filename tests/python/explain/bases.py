@@ -123,6 +123,18 @@ CUSTOMER: dict[str, tuple[str, Any]] = {
     "complaint_count_90d": ("Nullable(UInt32)", 0),
     "has_risk_flag": ("Nullable(UInt8)", None),
 }
+# Rows of the seed of labels: one gate and what else is named have a label, the other gates have none.
+LABELS = {
+    "en": {("gate", "long_overdue"): "invoice long overdue", ("scoring_model", "ratio_to_max"): "ratio to the maximum"},
+    "zh": {
+        ("gate", "long_overdue"): "账款长期逾期",
+        ("scoring_model", "ratio_to_max"): "与最大值之比",
+        ("policy", "standards"): "等级标准",
+    },
+}
+LABEL_ROWS = "(SELECT c1 AS kind, c2 AS name, c3 AS label, c4 AS label_zh FROM values({}))".format(
+    ", ".join(repr((*key, LABELS["en"].get(key, ""), text)) for key, text in LABELS["zh"].items())
+)
 TIERS_OF_MEASURES = ("candidate_tier", "frequency_tier", "order_value_tier", "lifetime_value_tier", "score_tier")
 MEASURES = ("orders_per_month", "average_order_value", "lifetime_value", "total_score")
 

@@ -64,9 +64,15 @@ def test_weights_are_scaled_only_when_asked_and_then_sum_to_one() -> None:
     [
         (["f_weight=0.5"], "sum to 1.25, must sum to 1"),
         (["headroom_weight=0.5"], "sum to 1.10, must sum to 1"),
-        (["gold.minimum_orders=6"], "did you mean gold.minimum_orders_per_month"),
+        (["gold.minimum_orders=6"], "near it are gold.minimum_orders_per_month"),
         (["platinum.discount_rate=0.1"], "there is no platinum.discount_rate"),
         (["gold"], "write name=value"),
+        (
+            ["gold=1"],
+            "there is no gold; near it are gold.tier_label, gold.minimum_orders_per_month, .*gold.discount_rate",
+        ),
+        (["gold.min=1"], "near it are gold.tier_label, gold.minimum_orders_per_month"),
+        (["threshold=1"], "near it are overdue_days.threshold, long_overdue.threshold"),
         (["gold.discount_rate="], "write name=value"),
         (["gold.minimum_orders_per_month=15"], "minimum_orders_per_month of gold must be below that of diamond"),
         (["bronze.minimum_orders_per_month=1"], "some customers fall into a gap"),
