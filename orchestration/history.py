@@ -12,7 +12,7 @@ from datetime import date
 
 from clickhouse_connect.driver.client import Client
 
-from orchestration import dbt
+from orchestration import days_in_work, dbt
 from orchestration.dbt import DbtFailure, one_by_one
 from orchestration.errors import TierhouseError
 from orchestration.operations import (
@@ -89,27 +89,47 @@ def build_day(client: Client, settings: Settings, as_of: date, known_until: date
         histories = order_histories.from_features(client, settings, as_of)
         store_churn.refresh_churn(client, settings, day, known, histories)
         store_lifetime_value.refresh_lifetime_value(client, settings, day, known, histories=histories)
+        days_in_work.begin(client, settings, as_of, run_id)
         _dbt("tiers", settings, run_id, as_of, ["--select", *_TIERS, "--exclude", *_NEVER], known)
         _judge(settings, ["marts"], as_of, run_id)
         _dbt("publish", settings, run_id, as_of, _PUBLISH, known)
         return len(result)
 
 
-def decide_again(client: Client, settings: Settings, after: date) -> Iterator[date]:
-    """Decide the published days later than `after` anew from their stored measures, oldest first; yields each changed one.
+def finish_interrupted(client: Client, settings: Settings) -> Iterator[date]:
+    """Make the stored days follow from one another again where a refresh was cut off; yields each day that changed.
 
-    A tier of a day follows from the day before it. Where a day comes out as it was stored, the later ones are as they were
-    too, and the work ends.
+    What was not published is taken back, and the days after the first one in work are decided again.
+    """
+    begun = days_in_work.in_work(client, settings)
+    for day in begun:
+        days_in_work.put_back(client, settings, day)
+    if begun:
+        yield from decide_again(client, settings, begun[0].as_of_date, through=begun[-1].as_of_date)
+        days_in_work.end(client, settings)
+
+
+def decide_again(
+    client: Client, settings: Settings, after: date, before: date = date.max, through: date = date.min
+) -> Iterator[date]:
+    """Decide the published days between `after` and `before` anew from their stored measures, oldest first; yields each changed
+    one.
+
+    A tier of a day follows from the day before it. Where a day later than `through` comes out as it was stored, the later ones
+    are as they were too, and the work ends.
     """
     table = f"{settings.database('snapshots')}.published_builds"
-    for day in [day for day in published_days(client, settings) if day > after]:
-        before = _fingerprint(client, settings, day)
+    for day in [day for day in published_days(client, settings) if after < day < before]:
+        days_in_work.begin(client, settings, day, "")
+        stored = _fingerprint(client, settings, day)
         build_id = client.query(
             f"SELECT build_id FROM {table} WHERE as_of_date = {{day:Date}}", parameters={"day": day}
         ).result_rows[0][0]
         states = [*_CAUTIOUSLY, "--select", "customer_tier_states", "--exclude", "resource_type:unit_test"]
         _dbt("decide again", settings, str(uuid.uuid4()), day, states, carried=build_id)
-        if _fingerprint(client, settings, day) == before and _is_shown(client, settings, day, build_id):
+        if _fingerprint(client, settings, day) == stored and _is_shown(client, settings, day, build_id):
+            if day <= through:
+                continue
             return
         with _recorded(client, settings, day) as run_id:
             arguments = [*_CAUTIOUSLY, "--select", "fqn:tierhouse.snapshots", "--exclude", *_NEVER]

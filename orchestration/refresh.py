@@ -8,11 +8,12 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
-from orchestration import history, progress, unchanged
+from orchestration import days_in_work, history, progress, unchanged
 from orchestration.errors import TierhouseError
 from orchestration.failures import first_failure
 from orchestration.landing import repair
@@ -132,13 +133,17 @@ def refresh(
         unchanged.forget(client, settings)
         os.environ.update(dbt_environment(settings))
         ensure_manifest(settings)
+        for day in history.finish_interrupted(client, settings):
+            yield Published(day, None)
         if restate:
             yield from _restate(client, settings, days, known_until=max(first, last - timedelta(days=1)))
             return
         if len(days) > 1:
             history.build_facts(client, settings, days[-1], full)
-            for day in days[:-1]:
+            for day, following in pairwise(days):
                 yield Published(day, history.build_day(client, settings, day))
+                for between in history.decide_again(client, settings, day, before=following):
+                    yield Published(between, None)
         # Closed at the end, which lets SQLite fold its write-ahead logs of some MB into the files.
         with dagster_instance(settings) as instance:
             published = _run(instance, days[-1], full=full and len(days) == 1)
@@ -154,10 +159,11 @@ def _restate(client: Client, settings: Settings, days: list[date], known_until: 
         stored = f"{published[0]} to {published[-1]}" if published else "none"
         raise TierhouseError(f"no published day from {days[0]} to {days[-1]} to restate; published: {stored}")
     history.build_facts(client, settings, chosen[-1])
-    for day in chosen:
+    for day, following in zip(chosen, [*chosen[1:], date.max], strict=True):
         yield Published(day, history.build_day(client, settings, day, known_until))
-    for day in history.decide_again(client, settings, chosen[-1]):
-        yield Published(day, None)
+        for later in history.decide_again(client, settings, day, before=following):
+            yield Published(later, None)
+    days_in_work.end(client, settings)
     progress.finish()
 
 
@@ -179,11 +185,14 @@ def dagster_instance(settings: Settings) -> Any:
 def _run(instance: Any, day: date, full: bool) -> Published:
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
     from orchestration.definitions import defs
+    from orchestration.defs.resources import IS_PART
 
     job = defs().resolve_job_def("daily_refresh")
     result = job.execute_in_process(
         partition_key=day.isoformat(),
         instance=instance,
+        # What an earlier refresh left is mended; days that this one has made are still in work.
+        tags={IS_PART: "1"},
         raise_on_error=False,
         run_config={
             "ops": {"dbt_features": {"config": {"full": full}}},

@@ -4,6 +4,7 @@ from datetime import date
 
 import dagster as dg
 
+from orchestration import days_in_work
 from orchestration.defs.partitions import daily
 from orchestration.defs.resources import RefreshRun, Warehouse
 from orchestration.history import decide_again
@@ -23,7 +24,9 @@ def later_days(
     context: dg.AssetExecutionContext, warehouse: Warehouse, refresh_run: RefreshRun
 ) -> dg.MaterializeResult:
     changed = []
-    for day in decide_again(warehouse.client(), warehouse.settings(), date.fromisoformat(context.partition_key)):
+    client, settings = warehouse.client(), warehouse.settings()
+    for day in decide_again(client, settings, date.fromisoformat(context.partition_key)):
         report("later days", day)
         changed.append(day.isoformat())
+    days_in_work.end(client, settings)
     return dg.MaterializeResult(metadata={"days": len(changed), "last": changed[-1] if changed else ""})

@@ -9,14 +9,18 @@ import dagster as dg
 from clickhouse_connect.driver.client import Client
 from sqlalchemy.exc import SQLAlchemyError
 
-from orchestration import unchanged
+from orchestration import history, unchanged
 from orchestration.failures import first_failure
 from orchestration.landing import repair
 from orchestration.lock import writer_lock
 from orchestration.operations import drop_unpublished_builds, end_run, mark_killed, start_run
+from orchestration.progress import report
 from orchestration.run_history import forget_old_runs
 from orchestration.warehouse.client import located, shared_client
 from orchestration.warehouse.settings import Settings
+
+# Tag of a run that is the last part of a refresh by the command line, which holds the lock already.
+IS_PART = "tierhouse/part_of_a_refresh"
 
 
 class Warehouse(dg.ConfigurableResource):
@@ -50,6 +54,9 @@ class RefreshRun(dg.ConfigurableResource):
             repair(client, settings)
             mark_killed(client, settings)
             unchanged.forget(client, settings)
+            if IS_PART not in run.tags:
+                for day in history.finish_interrupted(client, settings):
+                    report("cut off earlier, decided again", day)
             start_run(client, settings, run.run_id, as_of)
             try:
                 yield self

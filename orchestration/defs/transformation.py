@@ -4,6 +4,7 @@ features: staging, facts, features, seeds. tiers: scoring, tiers, snapshots. mar
 """
 
 from collections.abc import Iterator, Mapping
+from datetime import date
 from functools import cache
 from typing import Any
 
@@ -12,6 +13,7 @@ from dagster import AssetExecutionContext
 from dagster_dbt import DagsterDbtTranslator, dbt_assets
 from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
 
+from orchestration import days_in_work
 from orchestration.dbt import DbtFailure, build, one_by_one
 from orchestration.defs.partitions import daily
 from orchestration.defs.resources import RefreshRun, Warehouse
@@ -84,9 +86,11 @@ def _build(step: str, context: AssetExecutionContext, warehouse: Warehouse, full
         arguments.append("--full-refresh")
     if full or not is_settled:
         arguments += one_by_one(settings)
+    if step == "tiers":
+        days_in_work.begin(client, settings, date.fromisoformat(context.partition_key), context.run.run_id)
     unchanged = set(selected & settled_keys()) if is_settled and is_whole_step else set()
     try:
-        for event in build(settings, context.run_id, context.partition_key, arguments):
+        for event in build(settings, context.run.run_id, context.partition_key, arguments):
             report(step, event)
             key = _asset_key(event)
             if key is None or key in selected:

@@ -1,0 +1,147 @@
+"""A refresh that is cut off while stored days follow: the next one makes every day follow from the day before it again.
+
+What is right is told by the same history refreshed day by day without an interruption, and by `tierhouse replay`.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import pytest
+from clickhouse_connect.driver.client import Client
+from own_warehouse import REPOSITORY, OwnWarehouse, copied
+
+from orchestration import days_in_work, history
+from orchestration.refresh import refresh
+
+DAYS = [date(2024, 6, day) for day in range(28, 31)]
+STATES = "SELECT * FROM tierhouse_tiers.customer_tier_states ORDER BY as_of_date, policy, customer_id"
+SHOWN = (
+    "SELECT * EXCEPT (build_id) FROM tierhouse_snapshots.customer_tier_snapshots "
+    "WHERE (as_of_date, build_id) IN (SELECT as_of_date, build_id FROM tierhouse_snapshots.published_builds) "
+    "ORDER BY as_of_date, customer_id"
+)
+
+
+# A refresh of a range whose process ends when the first day has its inputs but not its states.
+ENDS_AFTER_THE_INPUTS = """
+import os, sys
+from datetime import date
+from orchestration import dbt
+from orchestration.refresh import refresh
+
+build = dbt.build
+
+def cut_off(*arguments, **more):
+    for event in build(*arguments, **more):
+        node = event["data"]["node_info"]
+        if node["node_name"] == "customer_tier_inputs" and node["node_status"] == "success":
+            os._exit(9)
+        yield event
+
+dbt.build = cut_off
+for _ in refresh(start=date.fromisoformat(sys.argv[1]), end=date.fromisoformat(sys.argv[2])):
+    pass
+"""
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, refreshed_home: Path) -> Iterator[Path]:
+    """A home with a few stored days, refreshed in order, whose server has ended."""
+    made = OwnWarehouse(copied(refreshed_home, tmp_path_factory.mktemp("finished") / "home"))
+    made.tierhouse("refresh", "--from", str(DAYS[0]), "--to", str(DAYS[1]))
+    made.stop()
+    yield made.settings.home
+
+
+@pytest.fixture
+def shop(tmp_path: Path, finished: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OwnWarehouse]:
+    made = OwnWarehouse(copied(finished, tmp_path / "home"))
+    for name, value in made.variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    made.running()
+    yield made
+    made.stop()
+
+
+def _everybody_is_bronze(client: Client, day: date) -> None:
+    """Store other tiers for a day, so that the days after it show whether they follow from what a refresh makes of it."""
+    client.command(
+        "CREATE OR REPLACE TABLE tierhouse_tiers.other ENGINE = MergeTree PARTITION BY as_of_date ORDER BY (policy, customer_id) AS "
+        "SELECT * REPLACE (toUInt8(4) AS earned_rank, toUInt8(4) AS tier_rank, toDate('2024-06-01') AS tier_since_date) "
+        f"FROM tierhouse_tiers.customer_tier_states WHERE as_of_date = toDate('{day}')"
+    )
+    client.command(
+        f"ALTER TABLE tierhouse_tiers.customer_tier_states REPLACE PARTITION '{day}' FROM tierhouse_tiers.other"
+    )
+    client.command("DROP TABLE tierhouse_tiers.other")
+    for _ in history.decide_again(client, _settings(), day, through=date.max):
+        pass
+    days_in_work.end(client, _settings())
+
+
+def _settings():
+    from orchestration.warehouse.client import located
+    from orchestration.warehouse.settings import Settings
+
+    return located(Settings.from_environment())
+
+
+def _rows(client: Client) -> tuple[list[tuple], list[tuple]]:
+    return client.query(STATES).result_rows, client.query(SHOWN).result_rows
+
+
+def _assert_mended(shop: OwnWarehouse, right: tuple[list[tuple], list[tuple]]) -> None:
+    client = shop.client()
+    states, shown = _rows(client)
+    assert states == right[0]
+    assert shown == right[1]
+    assert days_in_work.in_work(client, _settings()) == []
+    assert client.query("SHOW TABLES FROM tierhouse_tiers LIKE '%kept'").result_rows == []
+    assert ", 0 differ" in shop.tierhouse("replay")
+
+
+def test_days_between_those_of_a_range_follow_at_once_and_the_ones_after_it_in_the_next_refresh_where_it_is_cut_off(
+    shop: OwnWarehouse,
+) -> None:
+    client = shop.client()
+    right = _rows(client)
+    _everybody_is_bronze(client, DAYS[0])
+    assert _rows(client) != right, "the days after it follow from the day"
+
+    days = refresh(start=DAYS[0], end=DAYS[2], every=2)
+    assert [next(days).as_of_date, next(days).as_of_date] == DAYS[:2]
+    # The generator is left where the process would end: the last day is not begun.
+    days.close()
+    assert _rows(client) != right
+
+    shop.tierhouse("refresh", "--as-of", str(DAYS[2]))
+    _assert_mended(shop, right)
+
+
+def test_a_day_whose_process_ends_before_it_is_published_is_what_it_was(shop: OwnWarehouse) -> None:
+    client = shop.client()
+    right = _rows(client)
+    # Everybody would be blocked, and so stay where they are.
+    client.command(
+        "ALTER TABLE tierhouse_landing.customers UPDATE status = 'blocked' WHERE 1 SETTINGS mutations_sync = 2"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", ENDS_AFTER_THE_INPUTS, str(DAYS[0]), str(DAYS[1])],
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)} | shop.variables,
+        check=False,
+    )
+    assert done.returncode == 9
+    states = (
+        "SELECT countIf(standing = 'blocked') FROM tierhouse_tiers.customer_tier_inputs WHERE as_of_date = {day:Date}"
+    )
+    assert client.query(states, parameters={"day": DAYS[0]}).result_rows[0][0] > 0, "half of the day is there"
+    assert [day.as_of_date for day in days_in_work.in_work(client, _settings())] == [DAYS[0]]
+
+    for _ in history.finish_interrupted(client, _settings()):
+        pass
+    _assert_mended(shop, right)
