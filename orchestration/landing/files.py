@@ -23,7 +23,8 @@ from orchestration.errors import TierhouseError
 from orchestration.landing import text_encoding
 from orchestration.landing.contract import REQUIRED_TABLES, TABLES, Table
 from orchestration.landing.judge import END_OF_FILE, LARGEST_DECIMAL, Delivered, Fields
-from orchestration.landing.pipeline import INSERT_SETTINGS, Delivery, Progress, land_deliveries
+from orchestration.landing.pipeline import Progress, land_deliveries
+from orchestration.landing.reading import INSERT_SETTINGS, Delivery
 from orchestration.landing.report import LandingReport
 from orchestration.landing.tables import create_landing_tables, scalar
 from orchestration.warehouse.settings import Settings
