@@ -125,12 +125,13 @@ class Judgement:
     @property
     def is_good(self) -> str:
         """Condition of a row that may land."""
-        return f"NOT ({self._has_fault}){self._and_is_row}"
+        return f"NOT ({self._conditions(' OR ')}){self._and_is_row}"
 
     @property
     def is_bad(self) -> str:
-        """Condition of a row that is refused."""
-        return f"({self._has_fault}){self._and_is_row}"
+        """Condition of a row that is refused. As a sum: all conditions are false for nearly all rows, and the engine would
+        take an OR for a reason to compute each of them only for rows left over by those before, which costs more."""
+        return f"({self._conditions(' + ')}) > 0{self._and_is_row}"
 
     @property
     def reason(self) -> str:
@@ -140,9 +141,8 @@ class Judgement:
         of_fields = ", ".join(f"{condition}, {quoted(reason)}" for condition, reason in self.of_fields)
         return f"multiIf({of_fields}, {reasons})" if of_fields else reasons
 
-    @property
-    def _has_fault(self) -> str:
-        return " OR ".join(f"({condition})" for condition, _ in (*self.of_fields, *self.refusals)) or "0"
+    def _conditions(self, operator: str) -> str:
+        return operator.join(f"({condition})" for condition, _ in (*self.of_fields, *self.refusals)) or "0"
 
     @property
     def _and_is_row(self) -> str:
