@@ -93,7 +93,9 @@ def test_a_row_without_any_value_is_no_row_and_is_told(warehouse, tmp_path):
     outcome = warehouse.land(deliver(tmp_path, "\n".join([HEADER, *rows])), limit=0)["order_lines"]
     assert (outcome.delivered, outcome.landed, outcome.quarantined) == (2, 2, 0)
     assert outcome.warnings == ["order_lines.csv: rows without any value, taken for none: 4"]
-    audit = warehouse.rows("SELECT delivered, landed, warnings FROM {marts}.load_audit WHERE table_name = 'order_lines'")
+    audit = warehouse.rows(
+        "SELECT delivered, landed, warnings FROM {marts}.load_audit WHERE table_name = 'order_lines'"
+    )
     assert audit == [(2, 2, outcome.warnings)]
 
 
