@@ -30,7 +30,6 @@ _DATE_PATTERN = r"[1-9]\\d{3}[-/](0?[1-9]|1[0-2])[-/](0?[1-9]|[12]\\d|3[01])"
 _TIME_PATTERN = (
     rf"^{_DATE_PATTERN}([T ]([01]?\\d|2[0-3]):[0-5]?\\d(:[0-5]?\\d(\\.\\d+)?)? ?(Z|[+-]\\d{{2}}(:?\\d{{2}})?)?)?$"
 )
-_NUMBER_PATTERN = r"^[-+]?\\.?[0-9]"
 
 
 @dataclass(frozen=True)
@@ -507,10 +506,8 @@ def _from_text(column: Column, text: str, rules: Rules) -> _Typed:
     elif column.kind == "decimal":
         number = f"toDecimal128OrNull({text}, {column.scale + 8})"
         value = _fitting(number, column.scale)
-        # The engine skips a second point, and takes a sign or a point without a digit for 0.
-        given = f"ifNull({text}, '')"
-        odd = f"({given} < '0' OR {given} >= ':') AND NOT match({given}, '{_NUMBER_PATTERN}') AND NOT {missing}"
-        unparsable = f"(isNull({number}) AND NOT {missing}) OR countSubstrings({given}, '.') > 1 OR ({odd})"
+        # A decimal skips a second point, and takes a sign or a point without a digit for 0; a double does neither.
+        unparsable = f"(isNull({number}) OR isNull(toFloat64OrNull({text}))) AND NOT {missing}"
         return _Typed(value, missing, unparsable, number)
     else:
         parsed = f"if(match({text}, '{_TIME_PATTERN}'), {_parsed_time(text, rules.zone)}, NULL)"
