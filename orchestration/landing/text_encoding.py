@@ -12,6 +12,10 @@ from collections.abc import Iterable, Iterator
 SAMPLE_BYTES = 1 << 20
 # Of the characters beyond ASCII: text of another encoding that happens to be valid GB18030 is made of rare ones.
 _COMMON_SHARE = 0.9
+# What the bytes of 元 in GB18030 are in UTF-8: a letter of Komi that is out of use.
+_YUAN_MISREAD = "\u052a"
+# Spreadsheets write these too, as four bytes that nothing else holds.
+_COMMON_BESIDE = str.maketrans("¥\u00a0", "￥\u3000")
 
 
 def detect(sample: bytes) -> str:
@@ -34,7 +38,7 @@ def detect(sample: bytes) -> str:
     except UnicodeDecodeError:
         return "utf-8"
     # GB2312 has two bytes for each of them.
-    common = len(wide.encode("gb2312", "ignore")) // 2
+    common = len(wide.translate(_COMMON_BESIDE).encode("gb2312", "ignore")) // 2
     return "gb18030" if common >= _COMMON_SHARE * len(wide) else "utf-8"
 
 
@@ -53,7 +57,6 @@ def recoded(pieces: Iterable[bytes], encoding: str) -> Iterator[bytes]:
 
 def _is_utf8(line: bytes) -> bool:
     try:
-        line.decode("utf-8")
+        return _YUAN_MISREAD not in line.decode("utf-8")
     except UnicodeDecodeError:
         return False
-    return True

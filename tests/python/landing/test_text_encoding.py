@@ -16,6 +16,10 @@ NAMES = "编号,客户\n1,成都火锅店\n2,上海小吃\n3,Café 巴黎\n"
         (b"1,plain\n", "utf-8"),
         (NAMES.encode(), "utf-8"),
         (NAMES.encode("gb18030"), "gb18030"),
+        ("1,¥2.50\n2,¥\u00a03.00\n".encode("gb18030"), "gb18030"),
+        ("1,￥2.50\n2,3元\n".encode("gbk"), "gb18030"),
+        ("1,2.50元\n".encode("gbk"), "gb18030"),
+        ("1,2.50元\n".encode(), "utf-8"),
         (NAMES.encode("utf-16"), "utf-16"),
         # Without its mark it could be anything.
         (NAMES.encode("utf-16-le"), "utf-8"),
