@@ -10,6 +10,14 @@ QUANTITY = "Decimal(18, 3)"
 TIME = "DateTime64(3, 'UTC')"
 CATEGORY = "LowCardinality(String)"
 
+_FORMS = {
+    "integer": "a whole number such as 1234",
+    "decimal": "a number such as 1234.50",
+    "time": "a time such as 2026-03-01 05:30:00",
+    "date": "a day such as 2026-03-01",
+    "text": "a text",
+}
+
 
 @dataclass(frozen=True)
 class Column:
@@ -50,6 +58,13 @@ class Column:
     def scale(self) -> int:
         """Digits after the point of a decimal column."""
         return int(self.type.rstrip(")").split(",")[1])
+
+    @property
+    def form(self) -> str:
+        """What a value looks like, for people whose file holds another one."""
+        if self.values:
+            return f"one of {', '.join(map(str, self.values))}"
+        return _FORMS[self.kind]
 
     @property
     def full_type(self) -> str:

@@ -1,7 +1,7 @@
 """Landing a folder of files: which file belongs to which table, what columns it has, and how it is sent.
 
 A file is sent as it is, as the body of one INSERT over HTTP. Python reads only the schema of a Parquet file and the
-header of a CSV or JSON file. A CSV file in GB18030 is recoded on its way. A CSV file is followed by a line that shows
+header of a CSV or JSON file. A CSV file in GB18030 or UTF-16 is recoded on its way. A CSV file is followed by a line that shows
 whether the engine came to its end: a quote that is never closed would take the rest of the file for one text.
 """
 
@@ -23,12 +23,15 @@ from orchestration.errors import TierhouseError
 from orchestration.landing import text_encoding
 from orchestration.landing.contract import REQUIRED_TABLES, TABLES, Table
 from orchestration.landing.judge import END_OF_FILE, LARGEST_DECIMAL, Delivered, Fields
-from orchestration.landing.pipeline import INSERT_SETTINGS, Delivery, Progress, land_deliveries
+from orchestration.landing.pipeline import Progress, land_deliveries
+from orchestration.landing.reading import INSERT_SETTINGS, Delivery
 from orchestration.landing.report import LandingReport
 from orchestration.landing.tables import create_landing_tables, scalar
 from orchestration.warehouse.settings import Settings
 
-FORMATS = {".parquet": "Parquet", ".csv": "CSVWithNames", ".jsonl": "JSONEachRow"}
+# What spreadsheets call "Unicode text" is a .txt with tabs; the header tells the separator of any of them.
+_TEXT_SUFFIXES = (".csv", ".tsv", ".txt")
+FORMATS = {".parquet": "Parquet", ".jsonl": "JSONEachRow"} | dict.fromkeys(_TEXT_SUFFIXES, "CSVWithNames")
 # Suffix -> content encoding, with which the server unpacks the body while it arrives.
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 
@@ -48,8 +51,7 @@ _CSV_SETTINGS: dict[str, int | str] = {
     "input_format_csv_empty_as_default": 0,
     "format_csv_null_representation": r"\N",
 }
-# The engine reads no CSV with tabs.
-_SEPARATORS = ",;|"
+_SEPARATORS = ",;|\t"
 _JSON_SETTINGS: dict[str, int | str] = {
     "input_format_json_read_numbers_as_strings": 1,
     "input_format_json_read_bools_as_strings": 1,
@@ -62,9 +64,9 @@ def land_directory(
 ) -> LandingReport:
     """Land a folder that holds one file, or one folder of files, per landing table, as one batch.
 
-    Files: .parquet, .csv and .jsonl, the last two also with .gz or .zst; columns by name in any order, of Parquet and CSV
-    also in capitals. Landing the same files twice adds nothing. `progress` is called with one line per step. Takes the
-    writer lock.
+    Files: .parquet, .csv (or .tsv, .txt) and .jsonl, all but the first also with .gz or .zst; columns by name in any
+    order, of Parquet and CSV also in capitals. Landing the same files twice adds nothing. `progress` is called with one
+    line per step. Takes the writer lock.
     Raises TierhouseError, and lands nothing, when the folder, a required table or a required column is missing, a file
     cannot be read, or more than `settings.refusal_limit` of the rows of a table are refused.
     """
@@ -112,7 +114,8 @@ def ignored_files(directory: Path) -> list[str]:
     """Names of files and folders beside those of the tables that look like data: most often a table's name misspelled."""
     ignored = []
     for path in sorted(directory.iterdir()):
-        is_data = path.is_dir() or any(suffix.lower() in FORMATS for suffix in path.suffixes)
+        # A .txt of another name is mostly a note.
+        is_data = path.is_dir() or any(suffix.lower() in FORMATS.keys() - {".txt"} for suffix in path.suffixes)
         if is_data and path.name[0] not in "._" and path.name.partition(".")[0] not in TABLES:
             ignored.append(path.name)
     return ignored
@@ -145,7 +148,7 @@ def describe(table: Table, path: Path, label: str) -> Delivery:
             columns = [Delivered(name, "Nullable(String)", "text") for name in names if _in_contract(table, name)]
     except UnicodeDecodeError:
         raise TierhouseError(
-            f"{label} is neither UTF-8 nor GB18030 text; save it as UTF-8 and land the folder again"
+            f"{label} is neither UTF-8, UTF-16 nor GB18030 text; save it as UTF-8 and land the folder again"
         ) from None
     except (OSError, ValueError, EOFError, pa.ArrowException) as error:
         raise TierhouseError(f"cannot read {label}: {' '.join(str(error).split())[:300]}") from None
@@ -164,7 +167,7 @@ def describe(table: Table, path: Path, label: str) -> Delivery:
         notes.append(f"{label}: ignored unknown column{'s' * (len(unknown) > 1)} {', '.join(unknown)}")
     delivered = tuple(columns)
     sent_compression = compression if encoding == "utf-8" else None
-    file_settings = _SETTINGS[format] | ({"format_csv_delimiter": separator} if fields else {})
+    file_settings = _SETTINGS[format] | (_separated_by(separator) if fields else {})
 
     def send(client: Client, target: str) -> None:
         client.raw_insert(
@@ -181,12 +184,20 @@ def describe(table: Table, path: Path, label: str) -> Delivery:
     return Delivery(label, delivered, send, rows, path.stat().st_size > _LARGE_FILE, tuple(notes), fields)
 
 
+def _separated_by(separator: str) -> dict[str, int | str]:
+    """Settings of the engine. It takes a tab only when told so, and then keeps blanks before a value."""
+    told = {"input_format_csv_allow_whitespace_or_tab_as_delimiter": 1} if separator == "\t" else {}
+    return {"format_csv_delimiter": separator, **told}
+
+
 def _pieces(path: Path, compression: str | None, encoding: str, tail: bytes) -> Generator[bytes, None, None]:
     """The file in pieces, then the tail: as it is in UTF-8, else unpacked and recoded."""
     with _opened(path, compression if encoding != "utf-8" else None) as file:
         pieces = iter(lambda: file.read(_PIECE), b"")
         try:
             yield from pieces if encoding == "utf-8" else text_encoding.recoded(pieces, encoding)
+        except UnicodeDecodeError:
+            raise TierhouseError(f"cannot read {path.name}: it ends within a character; save it again") from None
         except OSError as error:
             raise TierhouseError(f"cannot read {path.name}: {error}") from None
     if tail:
@@ -236,7 +247,7 @@ def _format_of(path: Path) -> tuple[str, str | None]:
                 f"{path} is a workbook; save each of its sheets as CSV UTF-8 under a table's name, such as orders.csv, and move it away"
             )
         raise TierhouseError(
-            f"{path} is neither .parquet, .csv nor .jsonl (the last two also .gz or .zst); move it away or convert it"
+            f"{path} is neither .parquet, .csv, .tsv, .txt nor .jsonl (all but .parquet also .gz or .zst); move it away or convert it"
         )
     return format, compression
 
@@ -327,7 +338,7 @@ def _header(path: Path, format: str, compression: str | None, table: Table, enco
     """Column names and the separator: of a CSV file the first line, by the separator that finds most columns of the contract;
     of a JSON file the keys of the first object, and all of the contract since later objects may hold more."""
     if format == "CSVWithNames":
-        _demand_line_feeds(path, compression)
+        _demand_line_feeds(path, compression, encoding)
         readings = [(_first_row(path, compression, encoding, separator), separator) for separator in _SEPARATORS]
         return max(readings, key=lambda reading: sum(_in_contract(table, name) for name in reading[0]))
     with _opened(path, compression) as body:
@@ -341,12 +352,12 @@ def _first_row(path: Path, compression: str | None, encoding: str, separator: st
         return [name.strip().lower() for name in next(csv.reader(text, delimiter=separator), [])]
 
 
-def _demand_line_feeds(path: Path, compression: str | None) -> None:
+def _demand_line_feeds(path: Path, compression: str | None, encoding: str) -> None:
     """Raise ValueError for a CSV file whose lines end with a carriage return alone: the engine takes all of it for the
     header, and would find no row."""
     with _opened(path, compression) as body:
-        start = body.read(_PIECE)
-    if b"\r" in start.rstrip(b"\r") and b"\n" not in start:
+        start = body.read(_PIECE).decode(encoding, "ignore")
+    if "\r" in start.rstrip("\r") and "\n" not in start:
         raise ValueError(
             "its lines end with a carriage return alone; save it with line feeds and land the folder again"
         )

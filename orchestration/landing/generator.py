@@ -21,7 +21,8 @@ from orchestration.landing.contract import TABLES
 from orchestration.landing.generator_sql import base_of, delta_of, tables_of
 from orchestration.landing.generator_world import BUSINESS_TYPES, demand
 from orchestration.landing.judge import Delivered
-from orchestration.landing.pipeline import INSERT_SETTINGS, Delivery, Progress, land_deliveries
+from orchestration.landing.pipeline import Progress, land_deliveries
+from orchestration.landing.reading import INSERT_SETTINGS, Delivery
 from orchestration.landing.report import LandingReport
 from orchestration.landing.tables import create_landing_tables, scalar
 from orchestration.lock import writer_lock

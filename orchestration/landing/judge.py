@@ -58,7 +58,7 @@ class Rules:
 
 
 # What a field holds that its row does not have, and the last line that is sent after a CSV file.
-_ABSENT = "\x01absent"
+ABSENT = "\x01absent"
 END_OF_FILE = "\x01end of file"
 
 
@@ -77,7 +77,7 @@ class Fields:
     @property
     def structure(self) -> str:
         """The columns of the table that the file is read into."""
-        marked = f"DEFAULT {quoted(_ABSENT)}"
+        marked = f"DEFAULT {quoted(ABSENT)}"
         columns = [
             f"`{name}` Nullable(String) {marked if number in (0, len(self.names) - 1) else ''}"
             for number, name in enumerate(self.names)
@@ -87,7 +87,7 @@ class Fields:
     @property
     def is_row(self) -> str:
         """Condition of a line that is a row: neither blank nor the one that was sent after the file."""
-        return f"(isNull({self._first}) OR {self._first} NOT IN ({quoted(_ABSENT)}, {quoted(END_OF_FILE)}))"
+        return f"(isNull({self._first}) OR {self._first} NOT IN ({quoted(ABSENT)}, {quoted(END_OF_FILE)}))"
 
     @property
     def is_end(self) -> str:
@@ -98,8 +98,8 @@ class Fields:
     def refusals(self) -> tuple[tuple[str, str], ...]:
         """Conditions of rows that are too short or too long, with the reason."""
         return (
-            (f"ifNull(source.`{self.names[-1]}` = {quoted(_ABSENT)}, 0)", "fewer fields than the header"),
-            (f"source.{self.SURPLUS} != {quoted(_ABSENT)}", "more fields than the header"),
+            (f"ifNull(source.`{self.names[-1]}` = {quoted(ABSENT)}, 0)", "fewer fields than the header"),
+            (f"source.{self.SURPLUS} != {quoted(ABSENT)}", "more fields than the header"),
         )
 
     @property
@@ -111,44 +111,42 @@ class Fields:
 class Judgement:
     """SQL over a file's columns, qualified with `source`. values: landing column -> typed value of a good row.
     texts: landing column -> what was delivered, as Nullable(String). refusals: (condition, reason) pairs; the
-    conditions are never null. fields: of a CSV file; a row of another number of fields is refused for that alone, as its
-    values may stand in the wrong columns. unknown: column -> condition of a delivered day that stands for none."""
+    conditions are never null. of_fields: those that come first, and of which one is the only reason, as the values may
+    stand in the wrong columns. is_row: condition of what is a row at all. unknown: column -> condition of a delivered day
+    that stands for none."""
 
     values: dict[str, str]
     texts: dict[str, str]
     refusals: tuple[tuple[str, str], ...]
-    fields: Fields | None = None
+    of_fields: tuple[tuple[str, str], ...] = ()
+    is_row: str = ""
     unknown: dict[str, str] = field(default_factory=dict)
 
     @property
     def is_good(self) -> str:
         """Condition of a row that may land."""
-        return f"NOT ({self._has_fault}){self._and_is_row}"
+        return f"NOT ({self._conditions(' OR ')}){self._and_is_row}"
 
     @property
     def is_bad(self) -> str:
-        """Condition of a row that is refused."""
-        return f"({self._has_fault}){self._and_is_row}"
+        """Condition of a row that is refused. As a sum: all conditions are false for nearly all rows, and the engine would
+        take an OR for a reason to compute each of them only for rows left over by those before, which costs more."""
+        return f"({self._conditions(' + ')}) > 0{self._and_is_row}"
 
     @property
     def reason(self) -> str:
         """All reasons of a refused row, separated by semicolons."""
         parts = ", ".join(f"if({condition}, {quoted(reason)}, '')" for condition, reason in self.refusals)
         reasons = f"arrayStringConcat(arrayFilter(reason -> reason != '', [{parts}]), '; ')" if parts else "''"
-        of_fields = ", ".join(f"{condition}, {quoted(reason)}" for condition, reason in self._of_fields)
+        of_fields = ", ".join(f"{condition}, {quoted(reason)}" for condition, reason in self.of_fields)
         return f"multiIf({of_fields}, {reasons})" if of_fields else reasons
 
-    @property
-    def _has_fault(self) -> str:
-        return " OR ".join(f"({condition})" for condition, _ in (*self._of_fields, *self.refusals)) or "0"
+    def _conditions(self, operator: str) -> str:
+        return operator.join(f"({condition})" for condition, _ in (*self.of_fields, *self.refusals)) or "0"
 
     @property
     def _and_is_row(self) -> str:
-        return f" AND {self.fields.is_row}" if self.fields else ""
-
-    @property
-    def _of_fields(self) -> tuple[tuple[str, str], ...]:
-        return self.fields.refusals if self.fields else ()
+        return f" AND {self.is_row}" if self.is_row else ""
 
 
 @dataclass(frozen=True)
@@ -181,7 +179,7 @@ def judge(table: Table, delivered: Sequence[Delivered], rules: Rules, fields: Fi
             continue
         texts[column.name] = _text(source)
         if fields and column.name == fields.names[-1]:
-            texts[column.name] = f"nullIf({texts[column.name]}, {quoted(_ABSENT)})"
+            texts[column.name] = f"nullIf({texts[column.name]}, {quoted(ABSENT)})"
         typed = _typed(column, source, rules)
         if column.may_be_unknown:
             unknown[column.name] = _stands_for_none(column, source)
@@ -201,7 +199,8 @@ def judge(table: Table, delivered: Sequence[Delivered], rules: Rules, fields: Fi
             )
             refusals.append((f"ifNull({product}, 0)", f"amount over the bound: {' x '.join(pair)}"))
     values[UPDATED_AT.name] = _version(table, values, by_name, rules)
-    return Judgement(values, texts, tuple(refusals), fields, unknown)
+    of_fields, is_row = (fields.refusals, fields.is_row) if fields else ((), "")
+    return Judgement(values, texts, tuple(refusals), of_fields, is_row, unknown)
 
 
 def _absent(column: Column) -> str:
@@ -507,7 +506,9 @@ def _from_text(column: Column, text: str, rules: Rules) -> _Typed:
     elif column.kind == "decimal":
         number = f"toDecimal128OrNull({text}, {column.scale + 8})"
         value = _fitting(number, column.scale)
-        return _Typed(value, missing, f"isNull({number}) AND NOT {missing}", number)
+        # A decimal skips a second point, and takes a sign or a point without a digit for 0; a double does neither.
+        unparsable = f"(isNull({number}) OR isNull(toFloat64OrNull({text}))) AND NOT {missing}"
+        return _Typed(value, missing, unparsable, number)
     else:
         parsed = f"if(match({text}, '{_TIME_PATTERN}'), {_parsed_time(text, rules.zone)}, NULL)"
         if column.kind == "date":

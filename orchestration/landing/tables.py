@@ -18,7 +18,7 @@ AUDIT_COLUMNS = {
     "table_name": ("LowCardinality(String)", "Landing table"),
     "status": ("LowCardinality(String)", "landed, or refused when too many rows of the batch were bad"),
     "files": ("Array(String)", "Files delivered, relative to the landed folder"),
-    "delivered": ("UInt64", "Rows in the files"),
+    "delivered": ("UInt64", "Rows in the files that hold any value"),
     "landed": ("UInt64", "Rows added to the landing table"),
     "already_there": ("UInt64", "Rows whose version had landed before, or occurs twice in the files"),
     "quarantined": ("UInt64", "Rows refused and kept in quarantine"),
@@ -26,7 +26,7 @@ AUDIT_COLUMNS = {
     "reasons": ("Map(String, UInt64)", "Refused rows by reason; sums to quarantined"),
     "seconds": ("Float64", "Time spent on this table"),
     "rows_per_second": ("Float64", "Delivered rows per second"),
-    "warnings": ("Array(String)", "What was ignored, such as unknown columns"),
+    "warnings": ("Array(String)", "What was ignored, such as unknown columns or rows without any value"),
 }
 
 JOURNAL_COLUMNS = {

@@ -28,6 +28,7 @@ _LONGEST = (
     "test_unchanged_refresh",
     "test_machine_against_a_second_implementation",
     "test_landing_csv",
+    "test_landing_sheets",
     "test_incremental_facts",
     "test_landing_demo",
     "test_landing_kill",

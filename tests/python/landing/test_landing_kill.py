@@ -42,7 +42,7 @@ class MortalClient:
 
 @pytest.fixture
 def delivery(tmp_path):
-    lines = [line(1, 1), line(1, 2), line(2), line(2), line(2, 2, quantity="-1")]
+    lines = [line(1, 1), line(1, 2, unit_price="¥2.55"), line(2), line(2), line(2, 2, quantity="-1")]
     return write_orders(tmp_path / "batch", [order(1), order(2)], lines)
 
 
@@ -71,6 +71,40 @@ def test_a_kill_at_any_statement_leaves_all_or_nothing(warehouse, delivery):
         assert warehouse.rows("SHOW TABLES FROM {incoming}") == [("journal",)]
         assert repair(warehouse.client, unlimited) is None
     assert outcomes == {True, False}
+
+
+def test_a_kill_while_rows_are_tidied_leaves_nothing_of_the_batch(warehouse, delivery):
+    unlimited = type(warehouse.settings)(**{**vars(warehouse.settings), "refusal_limit": 1.0})
+    statements: list[str] = []
+
+    class Listening(MortalClient):
+        def __getattr__(self, name):
+            method = super().__getattr__(name)
+            if name not in ("command", "query", "insert", "raw_insert"):
+                return method
+
+            def listening(*arguments, **options):
+                statements.append(str(arguments[0]))
+                return method(*arguments, **options)
+
+            return listening
+
+    land_directory(Listening(warehouse.client, 10**6), unlimited, delivery)
+    expected = warehouse.contents("order_lines")
+    tidying = [number for number, text in enumerate(statements) if "order_lines__faulty" in text]
+    assert any("INSERT INTO" in statements[number] for number in tidying)
+    for table in ("landing.orders", "landing.order_lines", "quarantine.order_lines"):
+        layer, name = table.split(".")
+        warehouse.client.command(f"TRUNCATE TABLE {warehouse.settings.database(layer)}.{name}")
+    for number in tidying:
+        with pytest.raises(Killed):
+            land_directory(MortalClient(warehouse.client, number), unlimited, delivery)
+        assert "had not begun to land" in (repair(warehouse.client, unlimited) or "")
+        assert warehouse.contents("order_lines") == warehouse.contents("orders") == []
+        assert warehouse.one("SELECT count() FROM {quarantine}.order_lines") == 0
+        assert warehouse.rows("SHOW TABLES FROM {incoming}") == [("journal",)]
+    land_directory(warehouse.client, unlimited, delivery)
+    assert warehouse.contents("order_lines") == expected
 
 
 def test_half_an_attached_table_is_completed(warehouse, delivery):

@@ -214,7 +214,9 @@ def test_text_that_is_not_utf8_is_refused_and_the_header_of_such_a_file_told(war
     outcome = warehouse.land(tmp_path)["customers"]
     assert (outcome.landed, outcome.reasons) == (999, {"not UTF-8 text: business_type": 1})
     (tmp_path / "customers.csv").write_bytes("customer_id,registered_at,café\n".encode("latin-1"))
-    with pytest.raises(TierhouseError, match=r"customers\.csv is neither UTF-8 nor GB18030 text; save it as UTF-8"):
+    with pytest.raises(
+        TierhouseError, match=r"customers\.csv is neither UTF-8, UTF-16 nor GB18030 text; save it as UTF-8"
+    ):
         warehouse.land(tmp_path)
 
 

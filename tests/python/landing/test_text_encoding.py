@@ -16,6 +16,13 @@ NAMES = "编号,客户\n1,成都火锅店\n2,上海小吃\n3,Café 巴黎\n"
         (b"1,plain\n", "utf-8"),
         (NAMES.encode(), "utf-8"),
         (NAMES.encode("gb18030"), "gb18030"),
+        ("1,¥2.50\n2,¥\u00a03.00\n".encode("gb18030"), "gb18030"),
+        ("1,￥2.50\n2,3元\n".encode("gbk"), "gb18030"),
+        ("1,2.50元\n".encode("gbk"), "gb18030"),
+        ("1,2.50元\n".encode(), "utf-8"),
+        (NAMES.encode("utf-16"), "utf-16"),
+        # Without its mark it could be anything.
+        (NAMES.encode("utf-16-le"), "utf-8"),
         # One broken row does not make a file another one; it is refused.
         (NAMES.encode() + "4,鲜\n".encode("gbk"), "utf-8"),
         # European text, valid in GB18030 by chance or not, is no Chinese.
@@ -34,11 +41,15 @@ def test_a_line_that_the_sample_cuts_says_nothing():
     assert sample.endswith("鲜".encode("gb18030")[:1]) and detect(sample) == "gb18030"
 
 
-@given(st.text(st.characters(exclude_categories=["Cs"])), st.lists(st.integers(1, 9)))
-def test_pieces_come_out_as_the_whole_would(text, sizes):
-    content = text.encode("gb18030")
+@given(
+    st.text(st.characters(exclude_categories=["Cs"])),
+    st.lists(st.integers(1, 9)),
+    st.sampled_from(["gb18030", "utf-16"]),
+)
+def test_pieces_come_out_as_the_whole_would(text, sizes, encoding):
+    content = text.encode(encoding)
     pieces = []
     for size in sizes:
         pieces.append(content[:size])
         content = content[size:]
-    assert b"".join(recoded([*pieces, content], "gb18030")).decode() == text
+    assert b"".join(recoded([*pieces, content], encoding)).decode() == text
