@@ -205,7 +205,7 @@ _days = st.builds(
 
 # Each example is a landing: smaller ones would be looked for during minutes, and the row that fails is told anyway.
 @settings(
-    max_examples=12, deadline=None, phases=[Phase.generate], suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=8, deadline=None, phases=[Phase.generate], suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(st.lists(st.tuples(_amounts, _days), min_size=1, max_size=60))
 def test_random_texts_mean_what_a_second_implementation_reads(warehouse, rows):
