@@ -11,12 +11,7 @@
             where kind = '{{ kind }}' and {{ column }} != ''
         )
     {%- endset -%}
-    transform(toString({{ name }}), {{ pairs }}.1, {{ pairs }}.2, toString({{ name }}))
-{%- endmacro %}
-
-{# The name of a tier, of arrays with all tiers and what tier_names makes of them. #}
-{% macro tier_name(tier, tiers, names) -%}
-    transform(toString({{ tier }}), {{ tiers }}, {{ names }}, toString({{ tier }}))
+    transform({{ name }}, {{ pairs }}.1, {{ pairs }}.2)
 {%- endmacro %}
 
 {# Names of tiers, of arrays with the tiers and their labels. A label may hold both languages, as in `gold 黄金`: what follows the

@@ -1,20 +1,28 @@
-{# The reason of a tier in one sentence, in English ('en') or Chinese ('zh'). `row` names a relation with the columns of
-   customer_tier_snapshots. `standards` and `labels` name relations with the rows of these seeds that count; the names of the day
-   that is built where they are left out. #}
-{% macro tier_reason_text(row, language, standards=none, labels=none) -%}
-    {%- set standards = standards or configured('tier_standards') -%}
-    {%- set labels = labels or configured('labels') -%}
-    {%- set steps = '(select arraySort(groupArray((toString(tier), toString(tier_label)))) from ' ~ standards ~ ')' -%}
-    {%- set named = {} -%}
-    {%- for column in ['tier', 'earned_tier', 'candidate_tier', 'frequency_tier', 'order_value_tier', 'lifetime_value_tier'] -%}
-    {%- do named.update({column: tier_name(row ~ '.' ~ column, steps ~ '.1', tier_names(steps ~ '.1', steps ~ '.2', language))}) -%}
-    {%- endfor -%}
-    {%- set gates -%}
-        arrayStringConcat(
-            arrayMap(gate -> {{ label_of('gate', 'gate', language, labels) }}, {{ row }}.closed_gates),
-            '{{ ', ' if language == 'en' else '、' }}'
+{# The names that the reason of a tier is told with, as columns names_en and names_zh: each a tuple. `row` names a relation with the
+   columns of customer_tier_snapshots, `standards` and `labels` ones with the rows of these seeds that count. Nothing here needs dbt. #}
+{% macro tier_reason_names(row, standards, labels) -%}
+    {%- set named = ['tier', 'earned_tier', 'candidate_tier', 'frequency_tier', 'order_value_tier', 'lifetime_value_tier'] -%}
+    (select arraySort(groupArray((toString(tier), toString(tier_label)))) from {{ standards }}) as ladder,
+    {% for language, comma in [('en', ', '), ('zh', '、')] -%}
+    {{ tier_names('ladder.1', 'ladder.2', language) }} as ladder_{{ language }},
+    cast(
+        (
+            {% for column in named -%}
+            transform({{ row }}.{{ column }}, ladder.1, ladder_{{ language }}),
+            {% endfor -%}
+            arrayStringConcat(
+                arrayMap(gate -> {{ label_of('gate', 'gate', language, labels) }}, {{ row }}.closed_gates), '{{ comma }}'
+            )
         )
-    {%- endset -%}
+        as Tuple({% for column in named %}{{ column }} String, {% endfor %}closed_gates String)
+    ) as names_{{ language }}{{ ',' if not loop.last }}
+    {% endfor %}
+{%- endmacro %}
+
+{# The reason in one sentence, in English ('en') or Chinese ('zh'). `row` names a relation with the columns of
+   customer_tier_snapshots and of tier_reason_names. Nothing here needs dbt. #}
+{% macro tier_reason_text(row, language) -%}
+    {%- set named = row ~ '.names_' ~ language -%}
     {%- set english = language == 'en' -%}
     {%- set pick = 0 if english else 1 -%}
     {%- set texts = {
@@ -54,12 +62,12 @@
             {{ row }}.candidate_rule = 'score',
             concat(
                 '{{ texts.by_score[pick] }}', toString(round(100 * {{ row }}.score_top_share, 1)),
-                '{{ texts.by_score_end[pick] }}', {{ named.candidate_tier }}
+                '{{ texts.by_score_end[pick] }}', {{ named }}.candidate_tier
             ),
             concat(
-                '{{ texts.orders[pick] }}', {{ named.frequency_tier }}, '{{ texts.order_value[pick] }}', {{ named.order_value_tier }},
-                '{{ texts.lifetime_value[pick] }}', {{ named.lifetime_value_tier }}, '{{ texts.colon[pick] }}',
-                toString({{ row }}.required_criteria), '{{ texts.reach[pick] }}', {{ named.candidate_tier }}
+                '{{ texts.orders[pick] }}', {{ named }}.frequency_tier, '{{ texts.order_value[pick] }}', {{ named }}.order_value_tier,
+                '{{ texts.lifetime_value[pick] }}', {{ named }}.lifetime_value_tier, '{{ texts.colon[pick] }}',
+                toString({{ row }}.required_criteria), '{{ texts.reach[pick] }}', {{ named }}.candidate_tier
             )
         )
     {%- endset -%}
@@ -70,17 +78,17 @@
                 {{ row }}.earned_tier = {{ row }}.candidate_tier, '',
                 {{ row }}.standing = 'lapsed',
                 concat(
-                    '{{ texts.but[pick] }}', {{ named.earned_tier }}, '{{ texts.colon[pick] }}', '{{ texts.no_order_for[pick] }}',
+                    '{{ texts.but[pick] }}', {{ named }}.earned_tier, '{{ texts.colon[pick] }}', '{{ texts.no_order_for[pick] }}',
                     toString({{ row }}.days_since_last_order), '{{ texts.days[pick] }}'
                 ),
                 {{ row }}.standing = 'blocked',
-                concat('{{ texts.but[pick] }}', {{ named.earned_tier }}, '{{ texts.colon[pick] }}{{ texts.blocked[pick] }}'),
-                concat('{{ texts.but[pick] }}', {{ named.earned_tier }}, '{{ texts.starts_lowest[pick] }}')
+                concat('{{ texts.but[pick] }}', {{ named }}.earned_tier, '{{ texts.colon[pick] }}{{ texts.blocked[pick] }}'),
+                concat('{{ texts.but[pick] }}', {{ named }}.earned_tier, '{{ texts.starts_lowest[pick] }}')
             ),
             if(
                 {{ row }}.tier = {{ row }}.earned_tier, '',
                 concat(
-                    '{{ texts.semicolon[pick] }}{{ texts.at_most[pick] }}', {{ named.tier }}, '{{ texts.because_of[pick] }}', {{ gates }}
+                    '{{ texts.semicolon[pick] }}{{ texts.at_most[pick] }}', {{ named }}.tier, '{{ texts.because_of[pick] }}', {{ named }}.closed_gates
                 )
             )
         )
@@ -88,7 +96,7 @@
     multiIf(
         {{ row }}.reason_code = 'override',
         concat(
-            '{{ texts.set_by[pick] }}', {{ named.tier }}, '{{ texts.by_manager[pick] }}',
+            '{{ texts.set_by[pick] }}', {{ named }}.tier, '{{ texts.by_manager[pick] }}',
             toString(ifNull({{ row }}.override_manager_id, 0)), '{{ texts.until[pick] }}',
             ifNull(toString({{ row }}.override_valid_to), ''), '{{ texts.colon[pick] }}', ifNull({{ row }}.override_reason, '')
         ),
@@ -96,27 +104,27 @@
         concat('{{ texts.first_day[pick] }}', {{ criteria }}, {{ limits }}),
         {{ row }}.reason_code = 'gate',
         concat(
-            '{{ texts.at_most[pick] }}', {{ named.tier }}, '{{ texts.because_of[pick] }}', {{ gates }},
-            '{{ texts.earned[pick] }}', {{ named.earned_tier }}
+            '{{ texts.at_most[pick] }}', {{ named }}.tier, '{{ texts.because_of[pick] }}', {{ named }}.closed_gates,
+            '{{ texts.earned[pick] }}', {{ named }}.earned_tier
         ),
-        {{ row }}.reason_code = 'gate_or_override_ended', concat('{{ texts.back_to[pick] }}', {{ named.tier }}),
+        {{ row }}.reason_code = 'gate_or_override_ended', concat('{{ texts.back_to[pick] }}', {{ named }}.tier),
         {{ row }}.reason_code = 'lapsed',
         concat('{{ texts.no_order_for[pick] }}', toString({{ row }}.days_since_last_order), '{{ texts.days[pick] }}'),
         {{ row }}.reason_code = 'blocked', '{{ texts.blocked[pick] }}',
-        {{ row }}.reason_code = 'new_customer', concat('{{ texts.new_customer[pick] }}', {{ named.candidate_tier }}),
+        {{ row }}.reason_code = 'new_customer', concat('{{ texts.new_customer[pick] }}', {{ named }}.candidate_tier),
         {{ row }}.reason_code = 'waiting_up',
         concat(
-            '{{ texts.above[pick] }}', {{ named.earned_tier }}, '{{ texts.for_decisions[pick] }}', toString({{ row }}.up_count),
+            '{{ texts.above[pick] }}', {{ named }}.earned_tier, '{{ texts.for_decisions[pick] }}', toString({{ row }}.up_count),
             '{{ texts.of_needed[pick] }}', toString({{ row }}.confirm_up_decisions), '{{ texts.needed_end[pick] }}'
         ),
         {{ row }}.reason_code = 'waiting_down',
         concat(
-            '{{ texts.below[pick] }}', {{ named.earned_tier }}, '{{ texts.for_decisions[pick] }}', toString({{ row }}.down_count),
+            '{{ texts.below[pick] }}', {{ named }}.earned_tier, '{{ texts.for_decisions[pick] }}', toString({{ row }}.down_count),
             '{{ texts.of_needed[pick] }}', toString({{ row }}.confirm_down_decisions), '{{ texts.needed_end[pick] }}'
         ),
-        {{ row }}.reason_code = 'grace', concat('{{ texts.below[pick] }}', {{ named.earned_tier }}, '{{ texts.grace[pick] }}'),
-        {{ row }}.reason_code = 'dwell', concat('{{ texts.below[pick] }}', {{ named.earned_tier }}, '{{ texts.dwell[pick] }}'),
-        {{ row }}.reason_code = 'within_band', concat({{ named.candidate_tier }}, '{{ texts.band[pick] }}', {{ named.earned_tier }}),
+        {{ row }}.reason_code = 'grace', concat('{{ texts.below[pick] }}', {{ named }}.earned_tier, '{{ texts.grace[pick] }}'),
+        {{ row }}.reason_code = 'dwell', concat('{{ texts.below[pick] }}', {{ named }}.earned_tier, '{{ texts.dwell[pick] }}'),
+        {{ row }}.reason_code = 'within_band', concat({{ named }}.candidate_tier, '{{ texts.band[pick] }}', {{ named }}.earned_tier),
         {{ criteria }}
     )
 {%- endmacro %}

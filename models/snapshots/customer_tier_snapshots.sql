@@ -129,14 +129,21 @@ decided as (
     inner join (
         select * from {{ ref('customer_tier_states') }} where as_of_date = {{ as_of() }} and policy = {{ policy_in_force }}
     ) as states on measured.customer_id = states.customer_id
+),
+
+named as (
+    select
+        decided.*,
+        {{ tier_reason_names('decided', configured('tier_standards'), configured('labels')) }}
+    from decided
 )
 
 select
-    decided.* except (steps, previous_tier),
-    cast(decided.previous_tier as LowCardinality(Nullable(String))) as previous_tier,
+    named.* except (steps, previous_tier, ladder, ladder_en, ladder_zh, names_en, names_zh),
+    cast(named.previous_tier as LowCardinality(Nullable(String))) as previous_tier,
     standards.tier_label as tier_label,
-    {{ tier_reason_text('decided', 'en') }} as decision_reason,
-    {{ tier_reason_text('decided', 'zh') }} as decision_reason_zh,
+    {{ tier_reason_text('named', 'en') }} as decision_reason,
+    {{ tier_reason_text('named', 'zh') }} as decision_reason_zh,
     {{ build_id() }} as build_id
-from decided
-inner join {{ configured('tier_standards') }} as standards on decided.tier = standards.tier
+from named
+inner join {{ configured('tier_standards') }} as standards on named.tier = standards.tier

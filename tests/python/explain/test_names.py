@@ -22,8 +22,11 @@ def reasons(client: Client, **customer: Any) -> tuple[str, str]:
     """The reason of a customer's tier in English and Chinese."""
     plain = {name: value for name, (_, value) in CUSTOMER.items()}
     customers, _ = store(client, "explain_test", Base([{**plain, **customer}], {}))
-    texts = ", ".join(render("tier_reason_text", "row", language, STANDARDS, LABEL_ROWS) for language in ("en", "zh"))
-    english, chinese = client.query(f"SELECT {texts} FROM {customers} AS row").result_rows[0]
+    names = render("tier_reason_names", "row", STANDARDS, LABEL_ROWS)
+    texts = ", ".join(render("tier_reason_text", "named", language) for language in ("en", "zh"))
+    english, chinese = client.query(
+        f"SELECT {texts} FROM (SELECT row.*, {names} FROM {customers} AS row) AS named"
+    ).result_rows[0]
     return english, chinese
 
 
