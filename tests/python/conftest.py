@@ -21,6 +21,7 @@ _LONGEST = (
     "test_marts_against_reference",
     "test_simulation_equals_publishing",
     "test_refresh_command",
+    "test_interrupted_refreshes",
     "test_dbt_unit_tests",
     "test_landing_values",
     "test_landing_rules",
@@ -35,6 +36,8 @@ _LONGEST = (
     "test_monthly_evaluation",
     "test_suites",
     "test_disk_full",
+    "test_server_process",
+    "test_weekly_predictions",
     "test_cards",
 )
 
