@@ -195,6 +195,14 @@ def refresh(
         _print_tiers(published.as_of_date)
 
 
+FORMAT = click.option(
+    "--format",
+    "style",
+    type=click.Choice(["pretty", "csv", "json"]),
+    default="pretty",
+    show_default=True,
+    help="How the answer is written.",
+)
 LANGUAGE = click.option(
     "--lang", "language", type=click.Choice(["en", "zh"]), default="en", show_default=True, help="English or Chinese."
 )
@@ -285,14 +293,7 @@ def replay() -> None:
 )
 @click.option("--renormalise", is_flag=True, help="Scale weights that do not sum to 1.")
 @click.option("--movers", type=click.IntRange(0, 100_000), default=10, show_default=True, help="Customers to name.")
-@click.option(
-    "--format",
-    "style",
-    type=click.Choice(["pretty", "csv", "json"]),
-    default="pretty",
-    show_default=True,
-    help="How the answer is written.",
-)
+@FORMAT
 @click.option(
     "--table",
     type=click.Choice(["migration", "tiers", "stability", "movers", "customers"]),
@@ -374,14 +375,7 @@ def serve(host: str | None, port: int | None, path: Path | None) -> None:
 
 @main.command()
 @click.argument("statement")
-@click.option(
-    "--format",
-    "style",
-    type=click.Choice(["pretty", "csv", "json"]),
-    default="pretty",
-    show_default=True,
-    help="How the answer is written.",
-)
+@FORMAT
 def sql(statement: str, style: str) -> None:
     """Ask the warehouse."""
     formats = {"pretty": "PrettyCompactMonoBlock", "csv": "CSVWithNames", "json": "JSONEachRow"}

@@ -105,6 +105,11 @@ def finish_interrupted(client: Client, settings: Settings) -> Iterator[date]:
     for day in begun:
         days_in_work.put_back(client, settings, day)
     if begun:
+        if not is_project_settled(client, settings, project_version(settings)):
+            # The project may have got seeds since, which the days are decided and told with.
+            unsettle_project(client, settings)
+            seeds = [*_CAUTIOUSLY, "--select", "resource_type:seed", "--exclude", "resource_type:unit_test"]
+            _dbt("seeds", settings, str(uuid.uuid4()), begun[0].as_of_date, seeds)
         yield from decide_again(client, settings, begun[0].as_of_date, through=begun[-1].as_of_date)
         days_in_work.end(client, settings)
 
