@@ -1,8 +1,8 @@
 """The second judging: of the rows of a CSV file that were refused, with values as spreadsheets in China save them.
 
 Pure functions to SQL text. A file that needs none of this never comes here. Only what has one meaning is tidied: full-width
-digits and signs, blanks of every kind around a value, commas of thousands, the sign of the yuan, days in Chinese or with
-points. Free text stays as it is.
+digits and signs, blanks of every kind around a value, commas of thousands, the sign of the yuan, days and clocks in Chinese,
+with points or in digits alone. Free text stays as it is.
 """
 
 from __future__ import annotations
@@ -21,6 +21,20 @@ _PLAIN = "0123456789.,:/--+¥"
 # Patterns, and what takes the place of what they match.
 _CHINESE_DAY = (r"^(\d{4})年(\d{1,2})月(\d{1,2})日 *(.*)$", r"\1-\2-\3 \4")
 _DAY_WITH_POINTS = (r"^(\d{4})\.(\d{1,2})\.(\d{1,2})( .*)?$", r"\1-\2-\3\4")
+# As order systems export them: eight digits, or fourteen with the clock. Of another century they would be a number.
+_DAY_OF_DIGITS = (r"^((?:19|20)\d\d)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])([ T].*)?$", r"\1-\2-\3\4")
+_MOMENT_OF_DIGITS = (r"^((?:19|20)\d{6})(\d\d)(\d\d)(\d\d)$", r"\1 \2:\3:\4")
+_CHINESE_CLOCK = (r"^(\S+) (\d{1,2})时(\d{1,2})分$", r"\1 \2:\3")
+_CHINESE_CLOCK_WITH_SECONDS = (r"^(\S+) (\d{1,2})时(\d{1,2})分(\d{1,2})秒$", r"\1 \2:\3:\4")
+# In this order: a clock is found behind a day that is plain already, and fourteen digits become eight and a clock first.
+_MOMENTS = (
+    _CHINESE_DAY,
+    _DAY_WITH_POINTS,
+    _MOMENT_OF_DIGITS,
+    _DAY_OF_DIGITS,
+    _CHINESE_CLOCK,
+    _CHINESE_CLOCK_WITH_SECONDS,
+)
 # A digit must remain: a sign of the currency alone is no missing amount.
 _YUAN_BEFORE = (r"^([-+]?)¥ *([-+]?\.?\d)", r"\1\2")
 _YUAN_AFTER = (r"(\d) *元$", r"\1")
@@ -75,7 +89,9 @@ def tidy(column: Column, text: str) -> str:
         return _trimmed(text) if column.values else text
     text = _trimmed(text, _WIDE, _PLAIN)
     if column.kind in ("time", "date"):
-        return _replaced(_replaced(text, *_CHINESE_DAY), *_DAY_WITH_POINTS)
+        for pattern, by in _MOMENTS:
+            text = _replaced(text, pattern, by)
+        return text
     if column.type in (MONEY, PRICE):
         text = _replaced(_replaced(text, *_YUAN_BEFORE), *_YUAN_AFTER)
     return f"if(match({text}, {quoted(_THOUSANDS)}), replaceAll({text}, ',', ''), {text})"

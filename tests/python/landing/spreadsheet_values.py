@@ -62,6 +62,12 @@ def day(text: str) -> date | None:
     """The day, of a text that begins with a year; None where it is none. A clock after it is not looked at but for its
     place: those of `CLOCKS` are true."""
     rest = plain(text)
+    digits, after = _leading_digits(rest)
+    if len(digits) in (8, 14) and digits[:2] in ("19", "20"):
+        clock = f" {digits[8:10]}:{digits[10:12]}:{digits[12:]}" if digits[8:] else ""
+        if clock and after:
+            return None
+        rest = f"{digits[:4]}-{digits[4:6]}-{digits[6:8]}{clock}{after}"
     year, rest = _leading_digits(rest)
     first, rest = rest[:1], rest[1:]
     month, rest = _leading_digits(rest)
@@ -74,8 +80,8 @@ def day(text: str) -> date | None:
     elif first == second and first in (".", "-", "/"):
         if rest and (rest[0] not in (" ", "T") or (first == "." and rest[0] == "T")):
             return None
-        rest = rest[1:]
-        if rest.startswith(" "):
+        is_iso, rest = rest.startswith("T"), rest[1:]
+        if rest.startswith(" ") or (is_iso and "时" in rest):
             return None
     else:
         return None
@@ -87,7 +93,7 @@ def day(text: str) -> date | None:
         return None
 
 
-CLOCKS = ("05:30:00", "5:30", "23:59:59.5")
+CLOCKS = ("05:30:00", "5:30", "23:59:59.5", "5时30分", "05时30分09秒")
 
 
 def _leading_digits(text: str) -> tuple[str, str]:
