@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from own_warehouse import SAMPLE, OwnWarehouse, with_parsed_project
+from forked_commands import ForkedCommands
+from own_warehouse import SAMPLE, with_parsed_project
 
 from orchestration.project import ensure_manifest, target_directory
 from orchestration.warehouse.client import ensure_running, running_server
@@ -71,7 +72,7 @@ def refreshed_home(tmp_path_factory: pytest.TempPathFactory, parsed_project: Pat
     """A home to be copied: the hand-made history is landed and refreshed for 2024-06-30, and no server runs. Made once."""
     with _for_all_workers(tmp_path_factory, "refreshed") as home:
         if not home.exists():
-            unfinished = OwnWarehouse(with_parsed_project(home.with_name("unfinished"), parsed_project))
+            unfinished = ForkedCommands(with_parsed_project(home.with_name("unfinished"), parsed_project))
             unfinished.tierhouse("land", str(SAMPLE))
             unfinished.tierhouse("refresh", "--as-of", "2024-06-30")
             unfinished.stop()

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
+from forked_commands import ForkedCommands
 from own_warehouse import REPOSITORY, OwnWarehouse, copied
 
 from orchestration import dbt, project
@@ -114,7 +115,7 @@ def test_a_manifest_of_another_project_or_prefix_is_made_anew_whatever_the_times
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory, refreshed_home: Path) -> Iterator[OwnWarehouse]:
     """A warehouse of its own, refreshed for one day."""
-    made = OwnWarehouse(copied(refreshed_home, tmp_path_factory.mktemp("shop") / "home"))
+    made = ForkedCommands(copied(refreshed_home, tmp_path_factory.mktemp("shop") / "home"))
     yield made
     made.stop()
 

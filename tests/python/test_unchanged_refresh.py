@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from clickhouse_connect.driver.client import Client
-from own_warehouse import REPOSITORY, OwnWarehouse, copied
+from forked_commands import ForkedCommands
+from own_warehouse import REPOSITORY, copied
 
 from orchestration import refresh as refreshing
 from orchestration import unchanged
@@ -21,7 +22,7 @@ SCRATCH = "tierhouse_landing.scratch"
 LATEST_BUILD = "SELECT argMax(build_id, as_of_date) FROM tierhouse_snapshots.published_builds"
 
 
-class Shop(OwnWarehouse):
+class Shop(ForkedCommands):
     """A refreshed warehouse of its own."""
 
     def python(self, *arguments: str) -> str:

@@ -13,6 +13,7 @@ from unittest import mock
 
 import pytest
 from clickhouse_connect.driver.client import Client
+from forked_commands import ForkedCommands
 from own_warehouse import REPOSITORY, OwnWarehouse, copied
 
 from orchestration import days_in_work, history
@@ -52,7 +53,7 @@ for _ in refresh(start=date.fromisoformat(sys.argv[1]), end=date.fromisoformat(s
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory, refreshed_home: Path) -> Iterator[Path]:
     """A home with a few stored days, refreshed in order, whose server has ended."""
-    made = OwnWarehouse(copied(refreshed_home, tmp_path_factory.mktemp("finished") / "home"))
+    made = ForkedCommands(copied(refreshed_home, tmp_path_factory.mktemp("finished") / "home"))
     made.tierhouse("refresh", "--from", str(DAYS[0]), "--to", str(DAYS[1]))
     made.stop()
     yield made.settings.home
@@ -60,7 +61,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, refreshed_home: Path) -> 
 
 @pytest.fixture
 def shop(tmp_path: Path, finished: Path) -> Iterator[OwnWarehouse]:
-    made = OwnWarehouse(copied(finished, tmp_path / "home"))
+    made = ForkedCommands(copied(finished, tmp_path / "home"))
     # A build in this process leaves its own variables, which no other test may find.
     with mock.patch.dict(os.environ, made.variables):
         made.running()
