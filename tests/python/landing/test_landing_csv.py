@@ -24,6 +24,15 @@ def deliver(directory: Path, text: str | bytes, suffix: str = "", orders: int = 
     return directory
 
 
+def deliver_each(directory: Path, texts: list[str]) -> Path:
+    """A folder with a few orders and their lines in as many files as there are texts."""
+    write_csv(directory / "orders.csv", [order(number) for number in range(1, len(texts) + 1)])
+    (directory / "order_lines").mkdir()
+    for number, text in enumerate(texts):
+        (directory / "order_lines" / f"{number}.csv").write_bytes(text.encode())
+    return directory
+
+
 @pytest.mark.parametrize("suffix", PACK)
 def test_rows_with_too_few_or_too_many_fields_are_quarantined_and_the_others_land(warehouse, tmp_path, suffix):
     rows = ["1,1,5,1,2", "1,2,5,1", "1,3,5,1,2,9", "1,4,5,1,2,", "1", "1,5,5,1,2,8,8,8", "2,1,5,1,2"]
@@ -80,12 +89,14 @@ def test_a_file_of_one_column_has_no_short_rows(warehouse, tmp_path):
     assert (outcome.delivered, outcome.landed, outcome.reasons) == (3, 2, {MORE: 1})
 
 
-@pytest.mark.parametrize("end", ["\n", "\r\n"])
-@pytest.mark.parametrize("mark", ["", "\ufeff"])
-def test_blank_lines_are_no_rows_with_any_line_end_and_mark(warehouse, tmp_path, end, mark):
-    rows = [HEADER, "", "1,1,5,1,2", "", "  ", "1,2,5,1,2", "1,3,5,1", "", ""]
-    outcome = warehouse.land(deliver(tmp_path, mark + end.join(rows)), limit=1)["order_lines"]
-    assert (outcome.delivered, outcome.landed, outcome.reasons) == (3, 2, {FEWER: 1})
+def test_blank_lines_are_no_rows_with_any_line_end_and_mark(warehouse, tmp_path):
+    variants = [(end, mark) for end in ("\n", "\r\n") for mark in ("", "\ufeff")]
+    files = []
+    for number, (end, mark) in enumerate(variants, 1):
+        rows = [HEADER, "", f"{number},1,5,1,2", "", "  ", f"{number},2,5,1,2", f"{number},3,5,1", "", ""]
+        files.append(mark + end.join(rows))
+    outcome = warehouse.land(deliver_each(tmp_path, files), limit=1)["order_lines"]
+    assert (outcome.delivered, outcome.landed, outcome.reasons) == (12, 8, {FEWER: 4})
 
 
 def test_a_row_without_any_value_is_no_row_and_is_told(warehouse, tmp_path):
@@ -150,9 +161,9 @@ def test_a_column_of_the_contract_may_occur_once_and_others_as_often_as_they_lik
     assert outcome.warnings == ["order_lines.csv: ignored unknown columns '', ''"]
 
 
-@pytest.mark.parametrize("text", [HEADER, f"{HEADER}\n", f"{HEADER}\r\n\r\n"])
-def test_a_header_alone_delivers_nothing(warehouse, tmp_path, text):
-    outcome = warehouse.land(deliver(tmp_path, text))["order_lines"]
+def test_a_header_alone_delivers_nothing(warehouse, tmp_path):
+    files = [HEADER, f"{HEADER}\n", f"{HEADER}\r\n\r\n"]
+    outcome = warehouse.land(deliver_each(tmp_path, files))["order_lines"]
     assert (outcome.delivered, outcome.landed, outcome.quarantined) == (0, 0, 0)
 
 
@@ -175,21 +186,24 @@ def test_lines_that_end_with_a_carriage_return_alone_are_told_instead_of_deliver
         warehouse.land(deliver(tmp_path, f"{HEADER}\r1,1,5,1,2\r1,2,5,1,2\r", suffix))
 
 
-CHINESE = "customer_id,customer_name,registered_at\n" + "".join(
-    f'{number},"{name}，{number}号店",2024/1/{number}\n'
-    for number, name in enumerate(["川味", "㐂寿司", "兰州牛肉面"], 1)
-)
+def chinese(first: int) -> str:
+    """Three customers with a comma in their names, numbered from `first` on."""
+    names = enumerate(["川味", "㐂寿司", "兰州牛肉面"])
+    rows = "".join(f'{first + number},"{name}，{number + 1}号店",2024/1/{number + 1}\n' for number, name in names)
+    return f"customer_id,customer_name,registered_at\n{rows}"
 
 
-@pytest.mark.parametrize("suffix", PACK)
-@pytest.mark.parametrize("encoding", ["gb18030", "utf-8", "utf-8-sig"])
-def test_a_chinese_spreadsheet_lands_in_either_encoding_with_the_same_names(warehouse, tmp_path, encoding, suffix):
+def test_a_chinese_spreadsheet_lands_in_either_encoding_with_the_same_names(warehouse, tmp_path):
     write_orders(tmp_path, [order()], [line()])
-    (tmp_path / f"customers.csv{suffix}").write_bytes(PACK[suffix](CHINESE.encode(encoding)))
+    (tmp_path / "customers").mkdir()
+    variants = [(encoding, suffix) for encoding in ("gb18030", "utf-8", "utf-8-sig") for suffix in PACK]
+    for number, (encoding, suffix) in enumerate(variants):
+        path = tmp_path / "customers" / f"{encoding}.csv{suffix}"
+        path.write_bytes(PACK[suffix](chinese(3 * number).encode(encoding)))
     outcome = warehouse.land(tmp_path)["customers"]
-    assert outcome.warnings == ([f"customers.csv{suffix}: read as GB18030 text"] if encoding == "gb18030" else [])
+    assert set(outcome.warnings) == {f"customers/gb18030.csv{suffix}: read as GB18030 text" for suffix in PACK}
     names = warehouse.rows("SELECT customer_name FROM {landing}.customers ORDER BY customer_id")
-    assert names == [("川味，1号店",), ("㐂寿司，2号店",), ("兰州牛肉面，3号店",)]
+    assert names == [("川味，1号店",), ("㐂寿司，2号店",), ("兰州牛肉面，3号店",)] * len(variants)
 
 
 def test_a_character_cut_by_a_piece_is_recoded_and_a_broken_one_refused(warehouse, tmp_path):
@@ -203,19 +217,21 @@ def test_a_character_cut_by_a_piece_is_recoded_and_a_broken_one_refused(warehous
     assert warehouse.one(strange) == 0
 
 
-@pytest.mark.parametrize("suffix", PACK)
-@pytest.mark.parametrize("order_of_bytes", ["utf-16-le", "utf-16-be"])
-def test_the_unicode_text_of_a_spreadsheet_lands_with_tabs_and_the_same_names(
-    warehouse, tmp_path, order_of_bytes, suffix
-):
+def test_the_unicode_text_of_a_spreadsheet_lands_with_tabs_and_the_same_names(warehouse, tmp_path):
     write_orders(tmp_path, [order()], [line()])
-    text = "\ufeff" + CHINESE.replace(",", "\t").replace("1号店", "1号店𠮷").replace("\n", "\r\n")
-    (tmp_path / f"customers.txt{suffix}").write_bytes(PACK[suffix](text.encode(order_of_bytes)))
+    (tmp_path / "customers").mkdir()
+    variants = [(order_of_bytes, suffix) for order_of_bytes in ("utf-16-be", "utf-16-le") for suffix in PACK]
+    for number, (order_of_bytes, suffix) in enumerate(variants):
+        lines = chinese(3 * number).replace(",", "\t").replace("1号店", "1号店𠮷").replace("\n", "\r\n")
+        path = tmp_path / "customers" / f"{order_of_bytes}.txt{suffix}"
+        path.write_bytes(PACK[suffix](f"\ufeff{lines}".encode(order_of_bytes)))
     (tmp_path / "readme.txt").write_text("a note beside them", encoding="utf-8")
     report = warehouse.report(tmp_path)
-    assert report.warnings == [f"customers.txt{suffix}: read as UTF-16 text"]
+    assert set(report.warnings) == {
+        f"customers/{order_of_bytes}.txt{suffix}: read as UTF-16 text" for order_of_bytes, suffix in variants
+    }
     names = warehouse.rows("SELECT customer_name FROM {landing}.customers ORDER BY customer_id")
-    assert names == [("川味，1号店𠮷",), ("㐂寿司，2号店",), ("兰州牛肉面，3号店",)]
+    assert names == [("川味，1号店𠮷",), ("㐂寿司，2号店",), ("兰州牛肉面，3号店",)] * len(variants)
 
 
 def test_half_a_character_of_utf16_is_refused_and_a_file_cut_within_one_stops_the_landing(warehouse, tmp_path):
@@ -251,11 +267,13 @@ def test_tabs_separate_quoted_empty_and_blank_values_too(warehouse, tmp_path):
     assert found == [(7, 'a\tb\n"c"', ""), (8, "", "x"), (10, ",;", "")]
 
 
-@pytest.mark.parametrize("separator", [";", "|", "\t"])
-def test_another_separator_is_found_in_the_header(warehouse, tmp_path, separator):
-    text = f"{HEADER}\n1,1,5,1,2\n1,2,5,1\n2,1,5,1,2\n".replace(",", separator)
-    outcome = warehouse.land(deliver(tmp_path, text), limit=1)["order_lines"]
-    assert (outcome.delivered, outcome.landed, outcome.reasons) == (3, 2, {FEWER: 1})
+def test_another_separator_is_found_in_the_header(warehouse, tmp_path):
+    files = [
+        f"{HEADER}\n{number},1,5,1,2\n{number},2,5,1\n{number},3,5,1,2\n".replace(",", separator)
+        for number, separator in enumerate(";|\t", 1)
+    ]
+    outcome = warehouse.land(deliver_each(tmp_path, files), limit=1)["order_lines"]
+    assert (outcome.delivered, outcome.landed, outcome.reasons) == (9, 6, {FEWER: 3})
 
 
 @pytest.mark.parametrize("suffix", [".gz", ".zst"])
