@@ -1,10 +1,14 @@
 {# Keys that occur more than once: one row per repeated combination of `columns`. With `as_of_date_only` just the day
-   being built is read, so that the test costs the same however many days are kept. #}
+   being built is read, so that the test costs the same however many days are kept. In parentheses, because `dbt show` puts a
+   limit behind the query, which may not follow settings. #}
 {% test unique_combination(model, columns, as_of_date_only=false) %}
-select {{ columns | join(', ') }}, count() as row_count
-from {{ model }}
-{% if as_of_date_only %}where as_of_date = {{ as_of() }}{% endif %}
-group by {{ columns | join(', ') }}
-having row_count > 1
-settings optimize_aggregation_in_order = 1
+select *
+from (
+    select {{ columns | join(', ') }}, count() as row_count
+    from {{ model }}
+    {% if as_of_date_only %}where as_of_date = {{ as_of() }}{% endif %}
+    group by {{ columns | join(', ') }}
+    having row_count > 1
+    settings optimize_aggregation_in_order = 1
+)
 {% endtest %}

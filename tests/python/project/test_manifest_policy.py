@@ -219,6 +219,18 @@ def test_feature_columns_are_documented_as_in_their_mart(models: dict[str, Node]
     )
 
 
+def test_a_limit_can_follow_every_query_that_dbt_shows(manifest: dict[str, Any]) -> None:
+    # `dbt show --select one_model` shows the model's tests too, and puts a limit behind each query.
+    queries = {node["name"]: node["raw_code"] for node in manifest["nodes"].values() if node["resource_type"] != "seed"}
+    queries |= {name: macro["macro_sql"] for name, macro in manifest["macros"].items() if ".test_" in name}
+    ends_with_settings = re.compile(r"\bsettings\b[^()]*\Z", flags=re.IGNORECASE)
+    check(
+        (name, "ends with settings; put the query in parentheses")
+        for name, query in queries.items()
+        if ends_with_settings.search(re.sub(r"\{%.*?%\}", " ", code(query)))
+    )
+
+
 def test_nothing_depends_on_clock_chance_or_samples(manifest: dict[str, Any]) -> None:
     def sources() -> Iterator[tuple[str, str]]:
         for node in manifest["nodes"].values():
