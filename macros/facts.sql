@@ -38,7 +38,7 @@
         {%- if (is_incremental() and not listed) -%}
             {{ return('order_id in (select order_id from ' ~ ref('fct_changed_orders') ~ ' where ' ~ condition ~ ')') }}
         {%- elif not listed -%}
-            {{ exceptions.raise_compiler_error('The work list holds changes only; build it and the facts together: dbt build --full-refresh --select fct_changed_orders+') }}
+            {{ exceptions.raise_compiler_error('The work list holds changes only; build it and the facts together: dbt build --full-refresh --select fqn:tierhouse.facts') }}
         {%- endif -%}
     {%- endif -%}
     {{ return('true') }}

@@ -163,9 +163,7 @@ def test_a_replay_counts_a_stored_state_that_differs_once(
         client.command(
             f"CREATE TABLE {warehouse.database('tiers')}.customer_tier_inputs ENGINE = Memory AS SELECT * FROM {TABLE}"
         )
-        client.command(
-            f"CREATE TABLE {states} ENGINE = Memory AS SELECT * FROM {render('replayed_states', TABLE)}"
-        )
+        client.command(f"CREATE TABLE {states} ENGINE = Memory AS SELECT * FROM {render('replayed_states', TABLE)}")
         as_stored = list(replay_stored(client, warehouse))
         client.command(f"RENAME TABLE {states} TO {states}_before")
         client.command(
