@@ -55,8 +55,8 @@
         ).rows[0][0] -%}
         {%- if missing -%}
             {{ exceptions.raise_compiler_error(
-                'This build of ' ~ as_of_iso() ~ ' made tiers, but not ' ~ missing ~ ', and is not published: the marts show the build before. '
-                ~ 'Select feature_snapshot+ as well, or leave out what publishes: --exclude published_builds+'
+                'This build of ' ~ as_of_iso() ~ ' has tiers, but no rows of that day in ' ~ missing ~ ', and is not published: the marts '
+                ~ 'show the build before. Select customer_order_features+ too, or leave out what publishes: --exclude published_builds+'
             ) }}
         {%- endif -%}
     {%- endif -%}

@@ -174,6 +174,16 @@ def test_incremental_models_replace_whole_partitions_or_all_rows_of_a_key(models
     check(breaches())
 
 
+def test_a_full_refresh_keeps_what_is_stored_of_other_days(models: dict[str, Node]) -> None:
+    check(
+        (name, "--full-refresh would drop its history")
+        for name, model in models.items()
+        if model["fqn"][1] in ("tiers", "snapshots")
+        and model["config"]["materialized"] == "incremental"
+        and model["config"]["full_refresh"] is not False
+    )
+
+
 def test_no_model_is_a_materialized_view(models: dict[str, Node]) -> None:
     # macros/dbt_overrides.sql does not look for those that write into a table.
     kinds = ((name, model["config"]["materialized"]) for name, model in models.items())
