@@ -248,19 +248,19 @@ def _check_policies(rows: list[tuple[int, Row]]) -> None:
                 )
 
 
-def _ladders_met(name: str, valid_from: str, seeds: dict[str, list[tuple[int, Row]]]) -> list[str]:
-    """Versions of the ladder that hold on some day on which the version `valid_from` of a seed holds."""
-    ladders = _versions(seeds["tier_standards"])
+def _versions_met(other: str, name: str, valid_from: str, seeds: dict[str, list[tuple[int, Row]]]) -> list[str]:
+    """Versions of the seed `other` that hold on some day on which the version `valid_from` of the seed `name` holds."""
+    others = _versions(seeds[other])
     ends = min((version for version in _versions(seeds[name]) if version > valid_from), default="9999-12-31")
-    met = [ladder for ladder in ladders if valid_from < ladder < ends]
-    return met + ([max(ladder for ladder in ladders if ladder <= valid_from)] if min(ladders) <= valid_from else [])
+    met = [version for version in others if valid_from < version < ends]
+    return met + ([max(version for version in others if version <= valid_from)] if min(others) <= valid_from else [])
 
 
 def _check_tier_names(name: str, column: str, seeds: dict[str, list[tuple[int, Row]]]) -> None:
     """Every tier that a row names is in every version of the ladder that it meets."""
     ladders = _versions(seeds["tier_standards"])
     for line, row in seeds[name]:
-        for ladder in _ladders_met(name, row["valid_from"], seeds):
+        for ladder in _versions_met("tier_standards", name, row["valid_from"], seeds):
             if row[column] not in {step["tier"] for _, step in ladders[ladder]}:
                 advice = f"; add a version that begins on {ladder}" if ladder > row["valid_from"] else ""
                 _fail(name, line, f"{column} `{row[column]}` is not a tier of the standards of {ladder}{advice}")
@@ -272,7 +272,7 @@ def _check_tiers_named(name: str, key: list[str], rest: list[str], seeds: dict[s
     for valid_from, version in _versions(seeds[name]).items():
         named = {tuple(row[column] for column in key) for _, row in version}
         more: list[tuple[str, ...]] = [(one,) for one in rest] or [()]
-        for ladder in sorted(_ladders_met(name, valid_from, seeds)):
+        for ladder in sorted(_versions_met("tier_standards", name, valid_from, seeds)):
             wanted = {(step["tier"], *one) for _, step in ladders[ladder] for one in more}
             missing = wanted - named
             if missing:
@@ -304,14 +304,14 @@ def _check_churn_actions(seeds: dict[str, list[tuple[int, Row]]]) -> None:
 def _check_models(seeds: dict[str, list[tuple[int, Row]]]) -> None:
     models = _versions(seeds["scoring_models"])
     for line, policy in seeds["tier_policy"]:
-        dates = [valid_from for valid_from in models if valid_from <= policy["valid_from"]]
-        known = {row["scoring_model"] for _, row in models[max(dates)]} if dates else set()
-        if policy["scoring_model"] not in known:
-            _fail(
-                "tier_policy",
-                line,
-                f"scoring_model `{policy['scoring_model']}` is not in scoring_models on {policy['valid_from']}",
-            )
+        begins, model = policy["valid_from"], policy["scoring_model"]
+        met = sorted(_versions_met("scoring_models", "tier_policy", begins, seeds))
+        # On the day on which the policy begins there must be a version at all.
+        for version in met if met and met[0] <= begins else [begins, *met]:
+            if model not in {row["scoring_model"] for _, row in models.get(version, [])}:
+                _fail(
+                    "tier_policy", line, f"scoring_model `{model}` is not in scoring_models on {max(version, begins)}"
+                )
 
 
 def _number(name: str, line: int, row: Row, column: str) -> Decimal:

@@ -155,6 +155,18 @@ def test_a_renamed_tier_asks_for_versions_of_the_seeds_that_name_it(seeds: Path)
     check_seeds(seeds)
 
 
+def test_a_version_of_the_scoring_models_holds_every_model_that_a_policy_names(seeds: Path) -> None:
+    add(seeds, "scoring_models", "2026-07-01,ratio_to_max,ratio_to_max,net_amount,half_life,30,midrank is left out\n")
+
+    fault = "line 3: scoring_model `midrank` is not in scoring_models on 2026-07-01"
+    policy = seeds / "tier_policy.csv"
+    policy.write_text(
+        policy.read_text(encoding="utf-8").replace("score,ratio_to_max", "score,midrank"), encoding="utf-8"
+    )
+    with pytest.raises(TierhouseError, match=fault):
+        check_seeds(seeds)
+
+
 def test_two_policies_of_one_day_are_refused(seeds: Path) -> None:
     path = seeds / "tier_policy.csv"
     path.write_text(
