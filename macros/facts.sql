@@ -38,7 +38,7 @@
         {%- if (is_incremental() and not listed) -%}
             {{ return('order_id in (select order_id from ' ~ ref('fct_changed_orders') ~ ' where ' ~ condition ~ ')') }}
         {%- elif not listed -%}
-            {{ exceptions.raise_compiler_error('The work list holds changes only; build it and the facts together: dbt build --full-refresh --select fct_changed_orders+') }}
+            {{ exceptions.raise_compiler_error('The work list holds changes only; build it and the facts together: dbt build --full-refresh --select fqn:tierhouse.facts') }}
         {%- endif -%}
     {%- endif -%}
     {{ return('true') }}
@@ -72,4 +72,14 @@
         sum(lines.tier_discount_amount * lines.is_valid) as tier_discount_amount,
         sum(lines.cost_amount * lines.is_valid) as cost_amount,
         sum(lines.gross_amount * lines.is_valid * lines.is_cost_known) as cost_known_gross_amount
+{%- endmacro %}
+
+{# These sums, named `sums`, as fct_orders stores them, but for the amounts that a refund changes. #}
+{% macro stored_measures(sums) -%}
+    toUInt32({{ sums }}.line_count) as line_count,
+        {% for amount in ['gross_amount', 'discount_amount', 'tier_discount_amount', 'cost_known_gross_amount'] -%}
+        cast({{ sums }}.{{ amount }} as Decimal(18, 2)) as {{ amount }},
+        {% endfor -%}
+        toUInt8({{ sums }}.costed_line_count > 0) as is_cost_known,
+        toUInt8({{ sums }}.line_count > 0) as is_valid
 {%- endmacro %}

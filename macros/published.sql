@@ -35,3 +35,29 @@
         false
     {%- endif -%}
 {%- endmacro %}
+
+{# Before a build is published: refuses one that lacks a part which marts show. `dbt run --select candidate_tiers+` makes tiers, but
+   their features are not downstream of them, and the marts of the day would be without customers. A day that is decided again
+   carries over what its published build had. #}
+{% macro refuse_a_part_of_a_build() -%}
+    {%- if execute and not is_carried() -%}
+        {%- set of_build = 'where as_of_date = ' ~ as_of() ~ ' and build_id = ' ~ build_id() -%}
+        {%- set stored_before = '(select count() from ' ~ ref('customer_tier_states') ~ ' where as_of_date < ' ~ as_of() ~ ')' -%}
+        {%- set missing = run_query(
+            "select arrayStringConcat(groupArray(part), ', ') from ("
+            ~ "select 'customer_feature_snapshots' as part, count() as row_count from " ~ ref('customer_feature_snapshots') ~ " " ~ of_build
+            ~ " union all select 'tier_distribution_snapshots', count() from " ~ ref('tier_distribution_snapshots') ~ " " ~ of_build
+            ~ " union all select 'tier_value_contribution_snapshots', count() from " ~ ref('tier_value_contribution_snapshots') ~ " " ~ of_build
+            ~ " union all select 'tier_benefit_snapshots', count() from " ~ ref('tier_benefit_snapshots') ~ " " ~ of_build
+            ~ " union all select 'tier_migration_snapshots', count() + toUInt8(" ~ stored_before ~ " = 0) from "
+            ~ ref('tier_migration_snapshots') ~ " " ~ of_build
+            ~ ") where row_count = 0 and (select count() from " ~ ref('customer_tier_snapshots') ~ " " ~ of_build ~ ") > 0"
+        ).rows[0][0] -%}
+        {%- if missing -%}
+            {{ exceptions.raise_compiler_error(
+                'This build of ' ~ as_of_iso() ~ ' has tiers, but no rows of that day in ' ~ missing ~ ', and is not published: the marts '
+                ~ 'show the build before. Select customer_order_features+ too, or leave out what publishes: --exclude published_builds+'
+            ) }}
+        {%- endif -%}
+    {%- endif -%}
+{%- endmacro %}

@@ -140,16 +140,10 @@ entangled as (
         assumeNotNull(states.ordered_at) as ordered_at,
         assumeNotNull(states.business_date) as business_date,
         toLowCardinality(assumeNotNull(states.channel)) as channel,
-        toUInt32(states.line_count) as line_count,
-        cast(states.gross_amount as Decimal(18, 2)) as gross_amount,
+        {{ stored_measures('states') }},
         cast(if(states.line_count > 0, states.refund_amount, 0) as Decimal(18, 2)) as refund_amount,
         cast(if(states.line_count > 0, states.gross_amount - states.refund_amount, 0) as Decimal(18, 2)) as net_amount,
-        cast(states.discount_amount as Decimal(18, 2)) as discount_amount,
-        cast(states.tier_discount_amount as Decimal(18, 2)) as tier_discount_amount,
-        if(states.line_count > 0, states.cost_amount, toDecimal128(0, 7)) as cost_amount,
-        cast(states.cost_known_gross_amount as Decimal(18, 2)) as cost_known_gross_amount,
-        toUInt8(states.costed_line_count > 0) as is_cost_known,
-        toUInt8(states.line_count > 0) as is_valid
+        if(states.line_count > 0, states.cost_amount, toDecimal128(0, 7)) as cost_amount
     from states
     -- A refund that arrives before its order waits for it.
     where states.customer_id is not null
@@ -177,16 +171,10 @@ simple as (
         ordered_at,
         business_date,
         toLowCardinality(simple_sums.channel) as channel,
-        toUInt32(simple_sums.line_count) as line_count,
-        cast(simple_sums.gross_amount as Decimal(18, 2)) as gross_amount,
+        {{ stored_measures('simple_sums') }},
         toDecimal64(0, 2) as refund_amount,
         gross_amount as net_amount,
-        cast(simple_sums.discount_amount as Decimal(18, 2)) as discount_amount,
-        cast(simple_sums.tier_discount_amount as Decimal(18, 2)) as tier_discount_amount,
-        simple_sums.cost_amount as cost_amount,
-        cast(simple_sums.cost_known_gross_amount as Decimal(18, 2)) as cost_known_gross_amount,
-        toUInt8(costed_line_count > 0) as is_cost_known,
-        toUInt8(simple_sums.line_count > 0) as is_valid
+        simple_sums.cost_amount as cost_amount
     from simple_sums
 )
 

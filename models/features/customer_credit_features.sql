@@ -1,5 +1,6 @@
 -- One row per customer with an invoice issued up to the as-of date: what is open, what is overdue, how late payments come.
--- An invoice that is still open counts as late so far; a payment after the as-of date has not happened.
+-- An invoice that is still open counts as late so far; a payment after the as-of date has not happened. Credit notes are invoices
+-- below zero: where they outweigh the others there is no amount to weigh days by.
 {{ config(order_by='customer_id') }}
 
 with invoices as (
@@ -42,7 +43,7 @@ select
     )) as overdue_invoices,
     {{ ratio(
         'sumIf(late_amount_days + open_amount * days_overdue, ' ~ in_window('due_on', 180) ~ ')',
-        'sumIf(invoice_amount, ' ~ in_window('due_on', 180) ~ ')'
+        'greatest(sumIf(invoice_amount, ' ~ in_window('due_on', 180) ~ '), 0)'
     ) }} as weighted_days_overdue_180d
 from settled
 group by customer_id

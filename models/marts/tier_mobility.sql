@@ -55,7 +55,7 @@ totals as (
         sumIf(net_amount_90d, to_rank > from_rank and from_rank > 0) as downgraded_net_amount,
         sumIf(customer_count, from_tier = 'new') as arrived,
         sumIf(customer_count, to_tier = 'lapsed' and from_tier != 'lapsed') as lapsed,
-        sumIf(customer_count, from_tier = 'lapsed' and to_tier != 'lapsed') as won_back,
+        sumIf(customer_count, from_tier = 'lapsed' and to_rank > 0) as won_back,
         sumIf(customer_count, to_tier = 'blocked' and from_tier != 'blocked') as blocked
     from ranked
     group by from_date, to_date

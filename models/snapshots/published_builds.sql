@@ -1,6 +1,6 @@
 -- One row per as-of date: the build of it that the marts show, and the rules that decided it. Writing this row is the one atomic
 -- step that publishes a snapshot: before it every mart shows the build before, after it every mart shows the new one.
-{{ config(order_by='as_of_date', partition_by='as_of_date') }}
+{{ config(order_by='as_of_date', partition_by='as_of_date', pre_hook='{{ refuse_a_part_of_a_build() }}') }}
 
 with replaced as (
     {% if is_incremental() -%}
@@ -63,6 +63,7 @@ select
 from {{ ref('customer_tier_snapshots') }} as snapshots
 where snapshots.as_of_date = {{ as_of() }} and snapshots.build_id = {{ build_id() }}
 group by as_of_date
+-- depends_on: {{ ref('customer_tier_states') }}
 -- depends_on: {{ ref('customer_feature_snapshots') }}
 -- depends_on: {{ ref('tier_distribution_snapshots') }}
 -- depends_on: {{ ref('tier_migration_snapshots') }}

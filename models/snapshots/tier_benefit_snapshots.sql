@@ -14,3 +14,5 @@ select
         select minOrNull(later.valid_from) - 1 from {{ ref('tier_benefits') }} as later where later.valid_from > {{ as_of() }}
     ) as terms_valid_to
 from {{ configured('tier_benefits') }} as benefits
+-- With the tiers that they are the terms of, so that a build of a changed feature and what follows from it is whole:
+-- depends_on: {{ ref('customer_tier_snapshots') }}

@@ -4,6 +4,7 @@
 {{ config(
     materialized='incremental',
     incremental_strategy='insert_overwrite',
+    full_refresh=false,
     partition_by='as_of_date',
     order_by='(policy, customer_id)',
 ) }}

@@ -43,6 +43,8 @@ _RANGES: dict[str, tuple[int, int | Decimal]] = {
     "lapsed_after_days": (1, 3660),
     "override_days_without_end": (1, 3660),
 }
+# What migration counts beside the tiers: a tier of the same name would be added to them.
+_STATES = {"new", "lapsed", "blocked"}
 _MINIMUMS = ["minimum_orders_per_month", "minimum_average_order_value"]
 _MAXIMUMS = ["maximum_lifetime_value_top_share", "maximum_score_top_share"]
 
@@ -192,6 +194,8 @@ def _check_ladder(rows: list[tuple[int, Row]]) -> None:
         for position, (line, row) in enumerate(steps, start=1):
             if not row["tier"]:
                 _fail(name, line, "tier has no name")
+            if row["tier"] in _STATES:
+                _fail(name, line, f"tier is `{row['tier']}`, which migration calls a state; give it another name")
             if _number(name, line, row, "tier_rank") != position:
                 _fail(
                     name,
@@ -244,68 +248,70 @@ def _check_policies(rows: list[tuple[int, Row]]) -> None:
                 )
 
 
-def _ladders_met(name: str, valid_from: str, seeds: dict[str, list[tuple[int, Row]]]) -> list[str]:
-    """Versions of the ladder that hold on some day on which the version `valid_from` of a seed holds."""
-    ladders = _versions(seeds["tier_standards"])
+def _versions_met(other: str, name: str, valid_from: str, seeds: dict[str, list[tuple[int, Row]]]) -> list[str]:
+    """Versions of the seed `other` that hold on some day on which the version `valid_from` of the seed `name` holds."""
+    others = _versions(seeds[other])
     ends = min((version for version in _versions(seeds[name]) if version > valid_from), default="9999-12-31")
-    met = [ladder for ladder in ladders if valid_from < ladder < ends]
-    return met + ([max(ladder for ladder in ladders if ladder <= valid_from)] if min(ladders) <= valid_from else [])
+    met = [version for version in others if valid_from < version < ends]
+    return met + ([max(version for version in others if version <= valid_from)] if min(others) <= valid_from else [])
 
 
 def _check_tier_names(name: str, column: str, seeds: dict[str, list[tuple[int, Row]]]) -> None:
     """Every tier that a row names is in every version of the ladder that it meets."""
     ladders = _versions(seeds["tier_standards"])
     for line, row in seeds[name]:
-        for ladder in _ladders_met(name, row["valid_from"], seeds):
+        for ladder in _versions_met("tier_standards", name, row["valid_from"], seeds):
             if row[column] not in {step["tier"] for _, step in ladders[ladder]}:
-                _fail(name, line, f"{column} `{row[column]}` is not a tier of the standards of {ladder}")
+                advice = f"; add a version that begins on {ladder}" if ladder > row["valid_from"] else ""
+                _fail(name, line, f"{column} `{row[column]}` is not a tier of the standards of {ladder}{advice}")
+
+
+def _check_tiers_named(name: str, key: list[str], rest: list[str], seeds: dict[str, list[tuple[int, Row]]]) -> None:
+    """Every version of a seed has its rows, one per value of `rest`, for each tier of every ladder that it meets."""
+    ladders = _versions(seeds["tier_standards"])
+    for valid_from, version in _versions(seeds[name]).items():
+        named = {tuple(row[column] for column in key) for _, row in version}
+        more: list[tuple[str, ...]] = [(one,) for one in rest] or [()]
+        for ladder in sorted(_versions_met("tier_standards", name, valid_from, seeds)):
+            wanted = {(step["tier"], *one) for _, step in ladders[ladder] for one in more}
+            missing = wanted - named
+            if missing:
+                later = f", a tier from {ladder} on; add a version that begins then" if ladder > valid_from else ""
+                _fail(name, version[-1][0], f"version {valid_from} has no row for {' '.join(min(missing))}{later}")
 
 
 def _check_benefits(seeds: dict[str, list[tuple[int, Row]]]) -> None:
     name = "tier_benefits"
     _check_unique(name, ["tier"], seeds[name])
     _check_tier_names(name, "tier", seeds)
-    ladders = _versions(seeds["tier_standards"])
-    for valid_from, version in _versions(seeds[name]).items():
-        for line, row in version:
-            if not 0 <= _number(name, line, row, "discount_rate") < 1:
-                _fail(name, line, f"discount_rate is `{row['discount_rate']}`, must be a share from 0 to below 1")
-            _number(name, line, row, "delivery_priority")
-        dates = [date for date in ladders if date <= valid_from]
-        missing = (
-            {step["tier"] for _, step in ladders[max(dates)]} - {row["tier"] for _, row in version} if dates else set()
-        )
-        if missing:
-            _fail(name, version[-1][0], f"version {valid_from} has no row for {', '.join(sorted(missing))}")
+    for line, row in seeds[name]:
+        if not 0 <= _number(name, line, row, "discount_rate") < 1:
+            _fail(name, line, f"discount_rate is `{row['discount_rate']}`, must be a share from 0 to below 1")
+        _number(name, line, row, "delivery_priority")
+    _check_tiers_named(name, ["tier"], [], seeds)
 
 
 def _check_churn_actions(seeds: dict[str, list[tuple[int, Row]]]) -> None:
     name = "churn_actions"
     _check_unique(name, ["tier", "churn_risk"], seeds[name])
     _check_tier_names(name, "tier", seeds)
-    ladders = _versions(seeds["tier_standards"])
-    for valid_from, version in _versions(seeds[name]).items():
-        for line, row in version:
-            if not row["suggested_action"] or not row["suggested_action_zh"]:
-                _fail(name, line, f"{row['tier']} {row['churn_risk']} has no action in one of the two languages")
-        tiers = {step["tier"] for ladder in _ladders_met(name, valid_from, seeds) for _, step in ladders[ladder]}
-        wanted = {(tier, risk) for tier in tiers for risk in _CHOICES[name, "churn_risk"]}
-        missing = wanted - {(row["tier"], row["churn_risk"]) for _, row in version}
-        if missing:
-            _fail(name, version[-1][0], f"version {valid_from} has no row for {' '.join(min(missing))}")
+    for line, row in seeds[name]:
+        if not row["suggested_action"] or not row["suggested_action_zh"]:
+            _fail(name, line, f"{row['tier']} {row['churn_risk']} has no action in one of the two languages")
+    _check_tiers_named(name, ["tier", "churn_risk"], sorted(_CHOICES[name, "churn_risk"]), seeds)
 
 
 def _check_models(seeds: dict[str, list[tuple[int, Row]]]) -> None:
     models = _versions(seeds["scoring_models"])
     for line, policy in seeds["tier_policy"]:
-        dates = [valid_from for valid_from in models if valid_from <= policy["valid_from"]]
-        known = {row["scoring_model"] for _, row in models[max(dates)]} if dates else set()
-        if policy["scoring_model"] not in known:
-            _fail(
-                "tier_policy",
-                line,
-                f"scoring_model `{policy['scoring_model']}` is not in scoring_models on {policy['valid_from']}",
-            )
+        begins, model = policy["valid_from"], policy["scoring_model"]
+        met = sorted(_versions_met("scoring_models", "tier_policy", begins, seeds))
+        # On the day on which the policy begins there must be a version at all.
+        for version in met if met and met[0] <= begins else [begins, *met]:
+            if model not in {row["scoring_model"] for _, row in models.get(version, [])}:
+                _fail(
+                    "tier_policy", line, f"scoring_model `{model}` is not in scoring_models on {max(version, begins)}"
+                )
 
 
 def _number(name: str, line: int, row: Row, column: str) -> Decimal:

@@ -50,6 +50,7 @@ def test_the_shipped_seeds_are_sound(seeds: Path) -> None:
             "0.05,0.30",
             "maximum_lifetime_value_top_share of gold must be above that of diamond",
         ),
+        ("tier_standards", "bronze,4", "lapsed,4", "line 5: tier is `lapsed`, which migration calls a state; give it"),
         (
             "tier_standards",
             "青铜,0,0,1.00",
@@ -108,6 +109,62 @@ def test_a_broken_row_is_named_with_its_fault(seeds: Path, seed: str, before: st
         check_seeds(seeds)
 
     assert str(raised.value).startswith(f"seed {seed}.csv, line ")
+
+
+FIVE_TIERS = """2026-07-01,diamond,1,diamond 钻石,15,5000,0.10,0.10,VIP
+2026-07-01,platinum,2,platinum 铂金,10,3000,0.20,0.20,between the two
+2026-07-01,gold,3,gold 黄金,8,2000,0.30,0.30,高级
+2026-07-01,silver,4,silver 白银,3,800,0.70,0.70,普通
+2026-07-01,bronze,5,bronze 青铜,0,0,1.00,1.00,低频
+"""
+
+
+def add(seeds: Path, seed: str, rows: str) -> None:
+    path = seeds / f"{seed}.csv"
+    path.write_text(path.read_text(encoding="utf-8") + rows, encoding="utf-8")
+
+
+def next_version(seeds: Path, seed: str, old: str, new: str) -> str:
+    """The rows of the first version from 2026-07-01 on, with a tier renamed."""
+    lines = (seeds / f"{seed}.csv").read_text(encoding="utf-8").splitlines()[1:]
+    return "".join(line.replace("1970-01-01", "2026-07-01").replace(old, new) + "\n" for line in lines)
+
+
+@pytest.mark.parametrize(("seed", "rows"), [("tier_benefits", "platinum"), ("churn_actions", "platinum high")])
+def test_a_tier_that_a_later_ladder_adds_needs_its_rows_from_then_on(seeds: Path, seed: str, rows: str) -> None:
+    add(seeds, "tier_standards", FIVE_TIERS)
+    for other in {"tier_benefits", "churn_actions"} - {seed}:
+        kept = next_version(seeds, other, "diamond", "diamond")
+        of_platinum = "".join(line + "\n" for line in kept.splitlines() if ",gold," in line).replace(
+            ",gold,", ",platinum,"
+        )
+        add(seeds, other, kept + of_platinum)
+
+    fault = f"version 1970-01-01 has no row for {rows}, a tier from 2026-07-01 on; add a version that begins then"
+    with pytest.raises(TierhouseError, match=f"seed {seed}.csv, line [0-9]+: {fault}"):
+        check_seeds(seeds)
+
+
+def test_a_renamed_tier_asks_for_versions_of_the_seeds_that_name_it(seeds: Path) -> None:
+    add(seeds, "tier_standards", next_version(seeds, "tier_standards", "diamond", "platinum"))
+    with pytest.raises(TierhouseError, match="standards of 2026-07-01; add a version that begins on 2026-07-01"):
+        check_seeds(seeds)
+
+    for seed in ("tier_benefits", "churn_actions"):
+        add(seeds, seed, next_version(seeds, seed, "diamond", "platinum"))
+    check_seeds(seeds)
+
+
+def test_a_version_of_the_scoring_models_holds_every_model_that_a_policy_names(seeds: Path) -> None:
+    add(seeds, "scoring_models", "2026-07-01,ratio_to_max,ratio_to_max,net_amount,half_life,30,midrank is left out\n")
+
+    fault = "line 3: scoring_model `midrank` is not in scoring_models on 2026-07-01"
+    policy = seeds / "tier_policy.csv"
+    policy.write_text(
+        policy.read_text(encoding="utf-8").replace("score,ratio_to_max", "score,midrank"), encoding="utf-8"
+    )
+    with pytest.raises(TierhouseError, match=fault):
+        check_seeds(seeds)
 
 
 def test_two_policies_of_one_day_are_refused(seeds: Path) -> None:

@@ -174,6 +174,16 @@ def test_incremental_models_replace_whole_partitions_or_all_rows_of_a_key(models
     check(breaches())
 
 
+def test_a_full_refresh_keeps_what_is_stored_of_other_days(models: dict[str, Node]) -> None:
+    check(
+        (name, "--full-refresh would drop its history")
+        for name, model in models.items()
+        if model["fqn"][1] in ("tiers", "snapshots")
+        and model["config"]["materialized"] == "incremental"
+        and model["config"]["full_refresh"] is not False
+    )
+
+
 def test_no_model_is_a_materialized_view(models: dict[str, Node]) -> None:
     # macros/dbt_overrides.sql does not look for those that write into a table.
     kinds = ((name, model["config"]["materialized"]) for name, model in models.items())
@@ -216,6 +226,18 @@ def test_feature_columns_are_documented_as_in_their_mart(models: dict[str, Node]
         [(name, "is not documented in feature_snapshot") for name in in_mart - set(documented)]
         + [(name, "is documented but is no column") for name in set(documented) - in_mart]
         + [(name, "has no description") for name, column in documented.items() if not column["description"]]
+    )
+
+
+def test_a_limit_can_follow_every_query_that_dbt_shows(manifest: dict[str, Any]) -> None:
+    # `dbt show --select one_model` shows the model's tests too, and puts a limit behind each query.
+    queries = {node["name"]: node["raw_code"] for node in manifest["nodes"].values() if node["resource_type"] != "seed"}
+    queries |= {name: macro["macro_sql"] for name, macro in manifest["macros"].items() if ".test_" in name}
+    ends_with_settings = re.compile(r"\bsettings\b[^()]*\Z", flags=re.IGNORECASE)
+    check(
+        (name, "ends with settings; put the query in parentheses")
+        for name, query in queries.items()
+        if ends_with_settings.search(re.sub(r"\{%.*?%\}", " ", code(query)))
     )
 
 

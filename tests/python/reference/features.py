@@ -233,7 +233,9 @@ def _payment_behaviour(facts: Facts, cents: pd.DataFrame, customers: pd.Index) -
     overdue = invoices[(invoices["past"] > 0) & (invoices["open"] > 0)]
     longest = overdue.groupby("customer_id")["past"].max().reindex(customers).fillna(0).astype("float64")
     due = within(invoices, facts.day, 180, "due_on")
-    weighted = _divide(_per_customer(due, "late", customers, None), _per_customer(due, "amount", customers, None))
+    # Credit notes are below zero; where they outweigh the invoices there is nothing to weigh by.
+    invoiced = _per_customer(due, "amount", customers, None).clip(lower=0)
+    weighted = _divide(_per_customer(due, "late", customers, None), invoiced)
     return pd.DataFrame(
         {
             "is_on_credit_terms": _is_on_credit_terms(facts, customers).astype("int64"),

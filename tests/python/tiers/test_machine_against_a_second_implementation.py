@@ -1,6 +1,7 @@
 """The machine of macros/tier_machine.sql, as the engine computes it, against the one in plain Python, over random histories."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace as with_fields
 from datetime import date
 
 import pytest
@@ -10,6 +11,8 @@ from reference.machine import replay
 from reference.tables import day_number
 
 from orchestration.macros import render
+from orchestration.replay import Replayed
+from orchestration.replay import replay as replay_stored
 from orchestration.warehouse.client import connect
 from orchestration.warehouse.settings import Settings
 
@@ -147,6 +150,32 @@ def test_one_step_and_a_history_from_a_stored_day_go_on_as_the_whole_history_doe
         stepped = client.query(f"SELECT customer_id, tier_rank FROM {render('stepped_tiers', one, of_policy, stored)}")
         expected = {key[2]: tier for key, tier in whole.items() if key[:2] == (policy, days[half])}
         assert dict(stepped.result_rows) == expected
+
+
+def test_a_replay_counts_a_stored_state_that_differs_once(
+    client: Client, in_sql: Callable[..., Rows], own_warehouse: Settings
+) -> None:
+    warehouse = with_fields(own_warehouse, prefix="replayed")
+    states = f"{warehouse.database('tiers')}.customer_tier_states"
+    state_count = len(in_sql(random_history(1)))
+    client.command(f"CREATE DATABASE {warehouse.database('tiers')}")
+    try:
+        client.command(
+            f"CREATE TABLE {warehouse.database('tiers')}.customer_tier_inputs ENGINE = Memory AS SELECT * FROM {TABLE}"
+        )
+        client.command(f"CREATE TABLE {states} ENGINE = Memory AS SELECT * FROM {render('replayed_states', TABLE)}")
+        as_stored = list(replay_stored(client, warehouse))
+        client.command(f"RENAME TABLE {states} TO {states}_before")
+        client.command(
+            f"CREATE TABLE {states} ENGINE = Memory AS SELECT * REPLACE "
+            f"(tier_rank + (rowNumberInAllBlocks() = 0) AS tier_rank) FROM {states}_before"
+        )
+        as_changed = list(replay_stored(client, warehouse))
+    finally:
+        client.command(f"DROP DATABASE {warehouse.database('tiers')}")
+
+    assert as_stored == [Replayed(state_count, 0)]
+    assert as_changed == [Replayed(state_count, 1)]
 
 
 def _tiers(relation: str) -> str:

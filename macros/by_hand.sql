@@ -1,0 +1,20 @@
+{# Before every command of dbt: the tables that models read, and what a refresh must know of a build by hand. #}
+{% macro before_all_models() -%}
+    {%- if execute and not env_var('TIERHOUSE_BUILD_ID', '') and flags.WHICH in ['run', 'build', 'seed'] -%}
+        {% do prepare_build_by_hand() %}
+    {%- endif -%}
+    {% do create_predictive_tables_once() %}
+{%- endmacro %}
+
+{# A refresh leaves views and seeds alone while they are those of its project, so a build by hand, which may make others of them,
+   takes that mark away. `--empty` makes every view anew over no rows: marts and facts would stay empty until someone noticed. #}
+{% macro prepare_build_by_hand() -%}
+    {%- set marts = target.schema ~ '_marts' -%}
+    {%- if flags.EMPTY and adapter.get_relation(database=none, schema=target.schema ~ '_snapshots', identifier='published_builds') -%}
+        {{ exceptions.raise_compiler_error(
+            '--empty would leave the views of a warehouse that is in use without rows; name another one in TIERHOUSE_SCHEMA, or use dbt compile'
+        ) }}
+    {%- endif -%}
+    {%- set cluster = adapter.get_clickhouse_cluster_name() -%}
+    {% do run_query('truncate table if exists ' ~ marts ~ '.settled_project' ~ (' on cluster ' ~ cluster if cluster else '')) %}
+{%- endmacro %}

@@ -1,0 +1,107 @@
+"""dbt run by hand beside a refreshed warehouse: what it may not publish or empty, what the next refresh makes anew, what its pages say."""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from clickhouse_connect.driver.client import Client
+from dbt.cli.main import dbtRunner
+from own_warehouse import OwnWarehouse, copied
+
+from orchestration import dbt
+from orchestration.project import ensure_manifest
+
+
+@pytest.fixture(scope="module")
+def warehouse(refreshed_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnWarehouse]:
+    opened = OwnWarehouse(copied(refreshed_home, tmp_path_factory.mktemp("by_hand") / "home"))
+    patch = pytest.MonkeyPatch()
+    for name in [name for name in os.environ if name.startswith("TIERHOUSE_")]:
+        patch.delenv(name)
+    for name, value in (opened.running().environment() | {"TIERHOUSE_AS_OF_DATE": "2024-06-30"}).items():
+        patch.setenv(name, value)
+    yield opened
+    patch.undo()
+    opened.stop()
+
+
+@pytest.fixture(scope="module")
+def client(warehouse: OwnWarehouse) -> Client:
+    return warehouse.client()
+
+
+@pytest.fixture(scope="module")
+def by_hand(warehouse: OwnWarehouse) -> Callable[..., str]:
+    """Runs a command of dbt; why it failed, empty where it did not."""
+
+    def run(command: str, *arguments: str) -> str:
+        whole = [*dbt._global_arguments(), command, *dbt._paths(warehouse.settings), *arguments]
+        done = dbtRunner(manifest=dbt._manifest("by hand")).invoke(whole)
+        if done.success:
+            return ""
+        return str(done.exception or " ".join(one.message for one in done.result.results if one.status == "error"))
+
+    return run
+
+
+def is_settled(client: Client) -> bool:
+    return bool(client.command("SELECT count() FROM tierhouse_marts.settled_project"))
+
+
+def test_every_column_that_the_pages_describe_exists(warehouse: OwnWarehouse, client: Client) -> None:
+    manifest = json.loads(ensure_manifest(warehouse.settings).read_text(encoding="utf-8"))
+    existing = set(client.query("SELECT database, table, name FROM system.columns").result_rows)
+    described = {
+        (node["schema"], node["alias"], column)
+        for node in manifest["nodes"].values()
+        if node["resource_type"] in ("model", "seed")
+        for column in node["columns"]
+    }
+    assert described - existing == set()
+
+
+def test_empty_is_refused_where_the_marts_are_in_use(by_hand: Callable[..., str], client: Client) -> None:
+    assert "would leave the views of a warehouse that is in use without rows" in by_hand(
+        "run", "--empty", "--select", "stg_orders"
+    )
+    assert client.command("SELECT count() FROM tierhouse_staging.stg_orders") > 0
+
+
+def test_a_test_by_hand_leaves_the_views_to_the_refresh_that_made_them(
+    by_hand: Callable[..., str], client: Client
+) -> None:
+    assert is_settled(client)
+    assert by_hand("test", "--select", "unique_dim_products_product_id") == ""
+    assert is_settled(client)
+
+
+def test_after_a_build_by_hand_the_next_refresh_makes_views_and_seeds_anew(
+    by_hand: Callable[..., str], client: Client
+) -> None:
+    assert by_hand("run", "--select", "stg_payments") == ""
+    assert not is_settled(client)
+
+
+def test_tiers_without_their_features_are_not_published(by_hand: Callable[..., str], client: Client) -> None:
+    shown = "SELECT count(), any(b.build_id) FROM tierhouse_marts.customer_features, tierhouse_snapshots.published_builds AS b"
+    before = client.query(shown).result_rows
+    failure = by_hand("run", "--select", "candidate_tiers+")
+    assert (
+        "This build of 2024-06-30 has tiers, but no rows of that day in customer_feature_snapshots, and is not published"
+        in failure
+    )
+    assert client.query(shown).result_rows == before
+
+
+def test_what_follows_from_a_feature_is_a_whole_build(by_hand: Callable[..., str], client: Client) -> None:
+    counts = (
+        "SELECT (SELECT count() FROM tierhouse_marts.customer_features), (SELECT count() FROM tierhouse_marts.customer_tiers), "
+        "(SELECT count() FROM tierhouse_marts.customer_benefits)"
+    )
+    before = client.query(counts).result_rows
+    build = client.command("SELECT build_id FROM tierhouse_snapshots.published_builds")
+    assert by_hand("run", "--select", "feature_snapshot+") == ""
+    assert client.command("SELECT build_id FROM tierhouse_snapshots.published_builds") != build
+    assert client.query(counts).result_rows == before
