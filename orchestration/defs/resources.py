@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from datetime import date
 
 import dagster as dg
 from clickhouse_connect.driver.client import Client
@@ -15,10 +16,13 @@ from orchestration.landing import repair
 from orchestration.lock import writer_lock
 from orchestration.operations import drop_unpublished_builds, end_run, mark_killed, start_run
 from orchestration.progress import report
+from orchestration.refresh import business_days, choose_days
 from orchestration.run_history import forget_old_runs
 from orchestration.warehouse.client import located, shared_client
 from orchestration.warehouse.settings import Settings
 
+# A run of Dagster has nobody before it who would start it again: it waits where a landing, or a refresh by hand, is going.
+PATIENCE_SECONDS = 2 * 60 * 60.0
 # Tag of a run that is the last part of a refresh by the command line, which holds the lock already.
 IS_PART = "tierhouse/part_of_a_refresh"
 
@@ -35,10 +39,15 @@ class Warehouse(dg.ConfigurableResource):
         return shared_client(Settings.from_environment())
 
 
+def patient_lock(settings: Settings, what: str, log: dg.DagsterLogManager | None) -> AbstractContextManager[None]:
+    """The writer lock for a run of Dagster; the run's log says for whom it waits."""
+    return writer_lock(settings, what, PATIENCE_SECONDS, log.info if log else None)
+
+
 class RefreshRun(dg.ConfigurableResource):
     """One refresh at a time: holds the writer lock while the run lasts, repairs what an earlier one left, keeps the log.
 
-    Jobs use the in-process executor, so the resource lives as long as the run.
+    All runs use the in-process executor, so the resource lives as long as the run.
     """
 
     @contextmanager
@@ -50,9 +59,12 @@ class RefreshRun(dg.ConfigurableResource):
         if not run or not as_of:
             yield self
             return
-        with writer_lock(settings, f"tierhouse refresh --as-of {as_of}"):
+        with patient_lock(settings, f"tierhouse refresh --as-of {as_of}", context.log):
             repair(client, settings)
             mark_killed(client, settings)
+            if IS_PART not in run.tags:
+                # Dagster offers days beyond the data, and the last one first: a build of it would be what the marts show.
+                choose_days(*business_days(client, settings), as_of=date.fromisoformat(as_of))
             unchanged.forget(client, settings)
             if IS_PART not in run.tags:
                 for day in history.finish_interrupted(client, settings):

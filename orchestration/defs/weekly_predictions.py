@@ -11,8 +11,7 @@ import dagster as dg
 from clickhouse_connect.driver.client import Client
 
 from orchestration.defs.partitions import daily
-from orchestration.defs.resources import Warehouse
-from orchestration.lock import writer_lock
+from orchestration.defs.resources import Warehouse, patient_lock
 from orchestration.predictive.forecast import MODEL_VERSION as FORECAST_VERSION
 from orchestration.predictive.recommendation import MODEL_VERSION as RECOMMENDATION_VERSION
 from orchestration.warehouse.settings import Settings
@@ -27,7 +26,7 @@ def _prepared(context: dg.AssetExecutionContext, warehouse: Warehouse) -> Iterat
 
     settings, client = warehouse.settings(), warehouse.client()
     asked = date.fromisoformat(context.partition_key)
-    with writer_lock(settings, f"tierhouse predict --as-of {asked}"):
+    with patient_lock(settings, f"tierhouse predict --as-of {asked}", context.log):
         yield client, settings, choose_day(client, settings, asked)
 
 

@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -57,7 +59,7 @@ def test_a_day_outside_the_orders_is_refused(arguments: dict[str, date], message
         choose_days(FIRST, LAST, **arguments)
 
 
-def test_a_second_writer_is_told_who_runs(tmp_path: Path) -> None:
+def test_a_second_writer_is_told_who_runs_or_waits_for_it(tmp_path: Path) -> None:
     settings = Settings.from_environment({"TIERHOUSE_HOME": str(tmp_path)})
     code = (
         "import sys, time; from orchestration.lock import writer_lock; from orchestration.warehouse.settings import Settings\n"
@@ -74,6 +76,12 @@ def test_a_second_writer_is_told_who_runs(tmp_path: Path) -> None:
             writer_lock(settings, "tierhouse land orders"),
         ):
             pass
+        # A run of Dagster waits for it, and says so once.
+        said: list[str] = []
+        threading.Timer(0.7, holder.kill).start()
+        with writer_lock(settings, "tierhouse refresh", patience_seconds=60.0, waiting=said.append):
+            assert holder.wait() == -signal.SIGKILL
+        assert [one.partition(" (")[0] for one in said] == ["`tierhouse refresh` is running"]
     finally:
         holder.kill()
         holder.wait()
