@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from datetime import date
 
 import dagster as dg
 from clickhouse_connect.driver.client import Client
+from dagster._core.storage.tags import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+    PARTITION_NAME_TAG,
+)
 from sqlalchemy.exc import SQLAlchemyError
 
 from orchestration import history, unchanged
+from orchestration.errors import TierhouseError
 from orchestration.failures import first_failure
 from orchestration.landing import repair
 from orchestration.lock import writer_lock
@@ -55,10 +61,10 @@ class RefreshRun(dg.ConfigurableResource):
         settings = located(Settings.from_environment())
         client = shared_client(settings)
         run = context.dagster_run
-        as_of = run.tags.get("dagster/partition", "") if run else ""
-        if not run or not as_of:
+        if not run:
             yield self
             return
+        as_of = _day_of(run.tags)
         with patient_lock(settings, f"tierhouse refresh --as-of {as_of}", context.log):
             repair(client, settings)
             mark_killed(client, settings)
@@ -77,6 +83,20 @@ class RefreshRun(dg.ConfigurableResource):
                 if end_run(client, settings, run.run_id, message):
                     drop_unpublished_builds(client, settings)
                 _tidy(context)
+
+
+def _day_of(tags: Mapping[str, str]) -> str:
+    """The one day of a run. A backfill, and a run of chosen assets, names it as a range of one day."""
+    first = tags.get(ASSET_PARTITION_RANGE_START_TAG, "")
+    last = tags.get(ASSET_PARTITION_RANGE_END_TAG, "")
+    day = tags.get(PARTITION_NAME_TAG, "") or first
+    if not day:
+        raise TierhouseError("no day is given; choose a partition, which is the day to refresh")
+    if first != last:
+        raise TierhouseError(
+            f"one run refreshes one day, not {first} to {last}; launch a backfill, which makes a run of each"
+        )
+    return day
 
 
 def _tidy(context: dg.InitResourceContext) -> None:

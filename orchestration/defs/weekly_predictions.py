@@ -17,6 +17,8 @@ from orchestration.predictive.recommendation import MODEL_VERSION as RECOMMENDAT
 from orchestration.warehouse.settings import Settings
 
 GROUP = "weekly_predictions"
+# They refuse a day that is not: who materializes everything at once must come to it before them.
+PUBLISHED = ["snapshots", "published_builds"]
 
 
 @contextmanager
@@ -35,7 +37,7 @@ def _prepared(context: dg.AssetExecutionContext, warehouse: Warehouse) -> Iterat
     group_name="predictive",
     tags={"runs": GROUP},
     description="One row per customer, as-of date and place of the list: a product to offer and why.",
-    deps=[["facts", "fct_order_lines"], ["facts", "fct_orders"]],
+    deps=[["facts", "fct_order_lines"], ["facts", "fct_orders"], PUBLISHED],
     partitions_def=daily(),
     code_version=RECOMMENDATION_VERSION,
     kinds={"python"},
@@ -62,7 +64,7 @@ def product_recommendations(context: dg.AssetExecutionContext, warehouse: Wareho
     group_name="predictive",
     tags={"runs": GROUP},
     description="One row per as-of date, series and coming week: net sales to expect, in total and by region, category and tier.",
-    deps=[["facts", "fct_order_lines"], ["facts", "fct_orders"], ["snapshots", "customer_tier_snapshots"]],
+    deps=[["facts", "fct_order_lines"], ["facts", "fct_orders"], ["snapshots", "customer_tier_snapshots"], PUBLISHED],
     partitions_def=daily(),
     code_version=FORECAST_VERSION,
     kinds={"python"},

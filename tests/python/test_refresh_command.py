@@ -11,13 +11,17 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
+import dagster as dg
 import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from own_warehouse import REPOSITORY, OwnWarehouse, copied
 
 from orchestration import dbt, project
+from orchestration.defs.resources import RefreshRun
 from orchestration.errors import TierhouseError
 from orchestration.lock import writer_lock
 from orchestration.operations import drop_unpublished_builds
@@ -180,6 +184,52 @@ def test_a_refresh_killed_before_it_publishes_shows_nothing_and_the_next_one_rep
         "(SELECT build_id FROM tierhouse_snapshots.published_builds)"
     ).result_rows
     assert leftovers == []
+
+
+@pytest.mark.parametrize(
+    "names", [("dagster/partition",), ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")]
+)
+def test_a_day_of_a_job_and_one_of_a_backfill_hold_the_lock_and_stand_in_the_log(
+    shop: OwnWarehouse, monkeypatch: pytest.MonkeyPatch, names: tuple[str, ...]
+) -> None:
+    client = shop.client()
+    day = _published_day(client)
+    for name, value in shop.variables.items():
+        monkeypatch.setenv(name, value)
+    run = SimpleNamespace(run_id=f"run by {names[0]}", tags=dict.fromkeys(names, day))
+    context = cast("dg.InitResourceContext", SimpleNamespace(dagster_run=run, instance=None, log=None))
+    logged = f"SELECT status, message FROM tierhouse_marts.refresh_runs WHERE run_id = '{run.run_id}'"
+    with RefreshRun().yield_for_execution(context):
+        assert (
+            json.loads((shop.settings.home / "writer.lock").read_text())["what"] == f"tierhouse refresh --as-of {day}"
+        )
+        assert client.query(logged).result_rows == [("running", "")]
+    assert client.query(logged).result_rows == [("failed", "nothing was published: a part of the refresh ran")]
+
+
+@pytest.mark.parametrize(
+    ("tags", "message"),
+    [
+        ({}, "no day is given; choose a partition"),
+        (
+            {"dagster/asset_partition_range_start": "2026-03-01", "dagster/asset_partition_range_end": "2026-03-02"},
+            "one run refreshes one day, not 2026-03-01 to 2026-03-02",
+        ),
+        ({"dagster/partition": "2100-01-01"}, "as-of date 2100-01-01 is after the last order"),
+    ],
+)
+def test_a_run_of_dagster_without_a_day_of_several_days_or_of_a_day_without_data_is_refused_before_it_changes_anything(
+    shop: OwnWarehouse, monkeypatch: pytest.MonkeyPatch, tags: dict[str, str], message: str
+) -> None:
+    for name, value in shop.variables.items():
+        monkeypatch.setenv(name, value)
+    count = "SELECT count() FROM tierhouse_marts.refresh_runs"
+    before = shop.client().command(count)
+    run = SimpleNamespace(run_id="refused", tags=tags)
+    context = cast("dg.InitResourceContext", SimpleNamespace(dagster_run=run, instance=None, log=None))
+    with pytest.raises(TierhouseError, match=message), RefreshRun().yield_for_execution(context):
+        pass
+    assert shop.client().command(count) == before
 
 
 def test_a_table_that_a_killed_run_left_behind_goes_when_it_is_a_day_old(shop: OwnWarehouse) -> None:
