@@ -56,6 +56,14 @@ def writer_lock(
             file.truncate(0)
 
 
+def holding_process(settings: Settings) -> int | None:
+    """The process that says it holds the writer lock; it may be dead by now. None where nobody does."""
+    try:
+        return int(json.loads((settings.home / "writer.lock").read_text(encoding="utf-8"))["process"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def _taken(file: TextIO) -> bool:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

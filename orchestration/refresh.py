@@ -32,6 +32,13 @@ nux:
 concurrency:
   runs:
     max_concurrent_runs: 1
+run_launcher:
+  module: orchestration.run_launcher
+  class: WatchedRunLauncher
+run_monitoring:
+  enabled: true
+  poll_interval_seconds: 60
+  start_timeout_seconds: 900
 compute_logs:
   module: dagster._core.storage.noop_compute_log_manager
   class: NoOpComputeLogManager
@@ -186,13 +193,14 @@ def _run(instance: Any, day: date, full: bool) -> Published:
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
     from orchestration.definitions import defs
     from orchestration.defs.resources import IS_PART
+    from orchestration.run_launcher import PROCESS
 
     job = defs().resolve_job_def("daily_refresh")
     result = job.execute_in_process(
         partition_key=day.isoformat(),
         instance=instance,
         # What an earlier refresh left is mended; days that this one has made are still in work.
-        tags={IS_PART: "1"},
+        tags={IS_PART: "1", PROCESS: str(os.getpid())},
         raise_on_error=False,
         run_config={
             "ops": {"dbt_features": {"config": {"full": full}}},
