@@ -175,8 +175,11 @@ def _restate(client: Client, settings: Settings, days: list[date], known_until: 
 
 
 def dagster_instance(settings: Settings) -> Any:
-    """The Dagster instance that keeps runs and events under TIERHOUSE_HOME, unless DAGSTER_HOME names another."""
+    """The Dagster instance that keeps runs and events under TIERHOUSE_HOME, unless DAGSTER_HOME names another.
+
+    Raises TierhouseError where the configuration there is broken."""
     import dagster as dg
+    import yaml  # type: ignore[import-untyped]
 
     home = settings.home / "dagster"
     if not os.environ.get("DAGSTER_HOME"):
@@ -186,7 +189,11 @@ def dagster_instance(settings: Settings) -> Any:
         if not configuration.exists() or configuration.read_text(encoding="utf-8") != text:
             configuration.write_text(text, encoding="utf-8")
         os.environ["DAGSTER_HOME"] = str(home)
-    return dg.DagsterInstance.get()
+    try:
+        return dg.DagsterInstance.get()
+    except (yaml.YAMLError, dg.DagsterError) as error:
+        message = " ".join(str(error).split())
+        raise TierhouseError(f"Dagster does not accept DAGSTER_HOME={os.environ['DAGSTER_HOME']}: {message}") from None
 
 
 def _run(instance: Any, day: date, full: bool) -> Published:

@@ -99,7 +99,7 @@ def test_the_project_is_the_same_for_every_user_and_another_in_another_zone() ->
     assert project_version(replace(settings, zone="Europe/Berlin")) != project_version(settings)
 
 
-def test_a_manifest_of_another_project_or_prefix_is_made_anew_whatever_the_times_of_its_files(
+def test_a_manifest_of_another_project_or_prefix_or_a_damaged_one_is_made_anew_whatever_the_times_of_its_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = Settings.from_environment({"TIERHOUSE_HOME": str(tmp_path)})
@@ -107,11 +107,11 @@ def test_a_manifest_of_another_project_or_prefix_is_made_anew_whatever_the_times
 
     def parse(_: Settings) -> None:
         parsed.append(model.read_text())
-        (project.target_directory(settings) / "manifest.json").touch()
+        manifest.write_text('{"nodes": {}}')
 
     monkeypatch.setattr(dbt, "parse", parse)
     monkeypatch.setattr(project, "PROJECT_DIR", tmp_path)
-    model = tmp_path / "model.sql"
+    model, manifest = tmp_path / "model.sql", project.target_directory(settings) / "manifest.json"
     monkeypatch.setattr(project, "_project_files", lambda: [model])
     for content in ("select 1", "select 1", "select 2"):
         model.write_text(content)
@@ -121,6 +121,13 @@ def test_a_manifest_of_another_project_or_prefix_is_made_anew_whatever_the_times
     assert parsed == ["select 1", "select 2"]
     project.ensure_manifest(replace(settings, prefix="other"))
     assert parsed[2:] == ["select 2"]
+    # As a machine leaves it that goes down.
+    for damaged in ('{"nodes"', "", "\0" * len('{"nodes": {}}')):
+        parsed.clear()
+        manifest.write_text(damaged)
+        for _ in range(2):
+            project.ensure_manifest(replace(settings, prefix="other"))
+        assert parsed == ["select 2"]
 
 
 @pytest.fixture(scope="module")
