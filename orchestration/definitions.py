@@ -20,4 +20,7 @@ def _with_freshness(spec: dg.AssetSpec) -> dg.AssetSpec:
 def defs() -> dg.Definitions:
     loaded = dg.load_from_defs_folder(path_within_project=Path(__file__).parent)
     resources = {"warehouse": Warehouse(), "refresh_run": RefreshRun()}
-    return dg.Definitions.merge(loaded, dg.Definitions(resources=resources)).map_asset_specs(func=_with_freshness)
+    # What the pages materialize without a job, too, is one process and so one refresh: steps in processes of their own would each
+    # take the writer lock, repair what the others are making, and judge a build that another one made.
+    shared = dg.Definitions(resources=resources, executor=dg.in_process_executor)
+    return dg.Definitions.merge(loaded, shared).map_asset_specs(func=_with_freshness)

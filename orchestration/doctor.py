@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from importlib import metadata
 
 from orchestration.errors import TierhouseError
+from orchestration.failures import told_in_one_line
 from orchestration.project import PROJECT_DIR
 from orchestration.quality.seeds import check_seeds
 from orchestration.refresh import business_days
@@ -44,6 +45,12 @@ def _result(name: str, check: Callable[[], object]) -> tuple[str, str]:
         check()
     except TierhouseError as error:
         return name, str(error)
+    except Exception as error:
+        # As when the server goes away between two questions, or the user may not look at a table.
+        line = told_in_one_line(error)
+        if line is None:
+            raise
+        return name, line
     return name, ""
 
 

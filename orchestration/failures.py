@@ -13,6 +13,8 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FULL_TEXTS = ("NOT_ENOUGH_SPACE", "No space left on device", "database or disk is full", "Disk quota exceeded")
 # What SQLite says of a full disk, too, when it is its write-ahead log that cannot grow.
 _UNCLEAR_TEXT = "disk I/O error"
+# What SQLite says of a file that a machine left half written as it went down.
+_DAMAGED_TEXTS = ("file is not a database", "database disk image is malformed", "file is encrypted or is not")
 _MEND = "free some space and run it again: it goes on from what is there"
 
 
@@ -30,6 +32,11 @@ def told_in_one_line(error: BaseException) -> str | None:
             return f"the disk is full: {engine_message(one)}; {_MEND}"
         if _UNCLEAR_TEXT in str(one):
             return f"the disk is full or failing: {engine_message(one)}; {_MEND}"
+        if any(text in str(one) for text in _DAMAGED_TEXTS):
+            return (
+                f"a file of Dagster's log of runs is damaged ({engine_message(one)}); move the folder `dagster` in TIERHOUSE_HOME "
+                "(or DAGSTER_HOME) away and run it again: a new one is made, and the warehouse keeps all it has"
+            )
     from clickhouse_connect.driver.exceptions import ClickHouseError
 
     found = next((one for one in chain if isinstance(one, ClickHouseError)), None)

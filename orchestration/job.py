@@ -15,17 +15,21 @@ from orchestration.warehouse.settings import Settings
 
 
 def run_job(settings: Settings, name: str, day: date, failed: str) -> None:
-    """Run the job for a day. Raises TierhouseError, `failed` and the reason in one line, when it does not succeed."""
+    """Run the job for a day; only for who holds the writer lock.
+
+    Raises TierhouseError, `failed` and the reason in one line, when it does not succeed."""
     os.environ.update(dbt_environment(settings))
     ensure_manifest(settings)
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
     from orchestration.definitions import defs
+    from orchestration.run_launcher import PROCESS
 
     job = defs().resolve_job_def(name)
     with dagster_instance(settings) as instance:
         result = job.execute_in_process(
             partition_key=day.isoformat(),
             instance=instance,
+            tags={PROCESS: str(os.getpid())},
             raise_on_error=False,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )

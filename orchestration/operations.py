@@ -107,6 +107,8 @@ def end_run(client: Client, settings: Settings, run_id: str, message: str = "") 
         ).result_rows
         count = rows[0][0] if rows else None
     status = "failed" if count is None else "published"
+    if count is None and not message:
+        message = "nothing was published: a part of the refresh ran"
     client.command(
         f"INSERT INTO {table} SELECT * REPLACE ({{status:String}} AS status, now64(3) AS ended_at, "
         f"{{count:Nullable(UInt64)}} AS customer_count, {{message:String}} AS message) "

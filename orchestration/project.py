@@ -93,12 +93,20 @@ def ensure_manifest(settings: Settings) -> Path:
 
             made_of.unlink(missing_ok=True)
             parse(settings)
-            made_of.write_text(version, encoding="utf-8")
+            made_of.write_text(f"{version} {manifest.stat().st_size}", encoding="utf-8")
     return manifest
 
 
 def _is_of(manifest: Path, made_of: Path, version: str) -> bool:
-    return manifest.exists() and made_of.exists() and made_of.read_text(encoding="utf-8") == version
+    """Whether the manifest is the one of this version, and whole: a machine that goes down may leave it short or full of zeros."""
+    try:
+        with manifest.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(size - 1, 0))
+            is_whole = file.read() == b"}"
+        return is_whole and made_of.read_text(encoding="utf-8", errors="replace") == f"{version} {size}"
+    except FileNotFoundError:
+        return False
 
 
 if __name__ == "__main__":

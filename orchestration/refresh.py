@@ -32,6 +32,13 @@ nux:
 concurrency:
   runs:
     max_concurrent_runs: 1
+run_launcher:
+  module: orchestration.run_launcher
+  class: WatchedRunLauncher
+run_monitoring:
+  enabled: true
+  poll_interval_seconds: 60
+  start_timeout_seconds: 900
 compute_logs:
   module: dagster._core.storage.noop_compute_log_manager
   class: NoOpComputeLogManager
@@ -168,8 +175,11 @@ def _restate(client: Client, settings: Settings, days: list[date], known_until: 
 
 
 def dagster_instance(settings: Settings) -> Any:
-    """The Dagster instance that keeps runs and events under TIERHOUSE_HOME, unless DAGSTER_HOME names another."""
+    """The Dagster instance that keeps runs and events under TIERHOUSE_HOME, unless DAGSTER_HOME names another.
+
+    Raises TierhouseError where the configuration there is broken."""
     import dagster as dg
+    import yaml  # type: ignore[import-untyped]
 
     home = settings.home / "dagster"
     if not os.environ.get("DAGSTER_HOME"):
@@ -179,20 +189,25 @@ def dagster_instance(settings: Settings) -> Any:
         if not configuration.exists() or configuration.read_text(encoding="utf-8") != text:
             configuration.write_text(text, encoding="utf-8")
         os.environ["DAGSTER_HOME"] = str(home)
-    return dg.DagsterInstance.get()
+    try:
+        return dg.DagsterInstance.get()
+    except (yaml.YAMLError, dg.DagsterError) as error:
+        message = " ".join(str(error).split())
+        raise TierhouseError(f"Dagster does not accept DAGSTER_HOME={os.environ['DAGSTER_HOME']}: {message}") from None
 
 
 def _run(instance: Any, day: date, full: bool) -> Published:
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
     from orchestration.definitions import defs
     from orchestration.defs.resources import IS_PART
+    from orchestration.run_launcher import PROCESS
 
     job = defs().resolve_job_def("daily_refresh")
     result = job.execute_in_process(
         partition_key=day.isoformat(),
         instance=instance,
         # What an earlier refresh left is mended; days that this one has made are still in work.
-        tags={IS_PART: "1"},
+        tags={IS_PART: "1", PROCESS: str(os.getpid())},
         raise_on_error=False,
         run_config={
             "ops": {"dbt_features": {"config": {"full": full}}},

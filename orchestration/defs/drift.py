@@ -3,8 +3,7 @@
 import dagster as dg
 
 from orchestration.defs.partitions import daily
-from orchestration.defs.resources import Warehouse
-from orchestration.lock import writer_lock
+from orchestration.defs.resources import Warehouse, patient_lock
 from orchestration.predictive.drift import CODE_VERSION
 from orchestration.progress import report
 
@@ -26,7 +25,7 @@ def feature_drift(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg
     from orchestration.predictive import store_drift
 
     settings = warehouse.settings()
-    with writer_lock(settings, f"drift of {context.partition_key}"):
+    with patient_lock(settings, f"drift of {context.partition_key}", context.log):
         rows = store_drift.refresh_drift(warehouse.client(), settings, context.partition_key)
     report("drift", len(rows))
     alarms = [row["feature"] for row in rows if row["is_alarm"]]

@@ -8,8 +8,7 @@ from datetime import date
 import dagster as dg
 
 from orchestration.defs.partitions import daily
-from orchestration.defs.resources import Warehouse
-from orchestration.lock import writer_lock
+from orchestration.defs.resources import Warehouse, patient_lock
 
 
 @dg.asset(
@@ -27,7 +26,7 @@ def model_evaluation(context: dg.AssetExecutionContext, warehouse: Warehouse) ->
 
     settings, client = warehouse.settings(), warehouse.client()
     asked = date.fromisoformat(context.partition_key)
-    with writer_lock(settings, f"tierhouse evaluate --as-of {asked}"):
+    with patient_lock(settings, f"tierhouse evaluate --as-of {asked}", context.log):
         made = evaluate_models(client, settings, choose_day(client, settings, asked))
     return dg.MaterializeResult(
         metadata={"evaluated_on": str(made.evaluated_on), "serves_from": str(made.serves_from)}
@@ -50,7 +49,7 @@ def threshold_review(context: dg.AssetExecutionContext, warehouse: Warehouse) ->
 
     settings, client = warehouse.settings(), warehouse.client()
     asked = date.fromisoformat(context.partition_key)
-    with writer_lock(settings, f"tierhouse review --as-of {asked}"):
+    with patient_lock(settings, f"tierhouse review --as-of {asked}", context.log):
         made = review_thresholds(client, settings, day_to_review(client, settings, asked))
     return dg.MaterializeResult(
         metadata={"policy": made.policy} | {one.standard.tier: one.verdict for one in made.reviews}

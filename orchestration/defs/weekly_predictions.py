@@ -11,13 +11,14 @@ import dagster as dg
 from clickhouse_connect.driver.client import Client
 
 from orchestration.defs.partitions import daily
-from orchestration.defs.resources import Warehouse
-from orchestration.lock import writer_lock
+from orchestration.defs.resources import Warehouse, patient_lock
 from orchestration.predictive.forecast import MODEL_VERSION as FORECAST_VERSION
 from orchestration.predictive.recommendation import MODEL_VERSION as RECOMMENDATION_VERSION
 from orchestration.warehouse.settings import Settings
 
 GROUP = "weekly_predictions"
+# They refuse a day that is not: who materializes everything at once must come to it before them.
+PUBLISHED = ["snapshots", "published_builds"]
 
 
 @contextmanager
@@ -27,7 +28,7 @@ def _prepared(context: dg.AssetExecutionContext, warehouse: Warehouse) -> Iterat
 
     settings, client = warehouse.settings(), warehouse.client()
     asked = date.fromisoformat(context.partition_key)
-    with writer_lock(settings, f"tierhouse predict --as-of {asked}"):
+    with patient_lock(settings, f"tierhouse predict --as-of {asked}", context.log):
         yield client, settings, choose_day(client, settings, asked)
 
 
@@ -36,7 +37,7 @@ def _prepared(context: dg.AssetExecutionContext, warehouse: Warehouse) -> Iterat
     group_name="predictive",
     tags={"runs": GROUP},
     description="One row per customer, as-of date and place of the list: a product to offer and why.",
-    deps=[["facts", "fct_order_lines"], ["facts", "fct_orders"]],
+    deps=[["facts", "fct_order_lines"], ["facts", "fct_orders"], PUBLISHED],
     partitions_def=daily(),
     code_version=RECOMMENDATION_VERSION,
     kinds={"python"},
@@ -63,7 +64,7 @@ def product_recommendations(context: dg.AssetExecutionContext, warehouse: Wareho
     group_name="predictive",
     tags={"runs": GROUP},
     description="One row per as-of date, series and coming week: net sales to expect, in total and by region, category and tier.",
-    deps=[["facts", "fct_order_lines"], ["facts", "fct_orders"], ["snapshots", "customer_tier_snapshots"]],
+    deps=[["facts", "fct_order_lines"], ["facts", "fct_orders"], ["snapshots", "customer_tier_snapshots"], PUBLISHED],
     partitions_def=daily(),
     code_version=FORECAST_VERSION,
     kinds={"python"},

@@ -89,6 +89,12 @@ def test_a_step_of_a_refresh_waits_for_the_gate_before_it(
     assert gate in {output.node for one in inputs.values() for output in one.get_node_dependencies()}
 
 
+def test_what_is_materialized_without_a_job_is_one_process_too_and_so_one_refresh(definitions: dg.Definitions) -> None:
+    jobs = definitions.get_repository_def().get_all_jobs()
+    assert "__ASSET_JOB" in {job.name for job in jobs}
+    assert {job.executor_def.name for job in jobs} == {"in_process"}
+
+
 def test_dbt_tests_are_asset_checks(definitions: dg.Definitions) -> None:
     checks = {check.asset_key.path[-1] for check in definitions.resolve_asset_graph().asset_check_keys}
     assert {"customer_tiers", "fct_orders", "score_weights"} <= checks

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import dagster as dg
+import pytest
 
 from orchestration.errors import TierhouseError
-from orchestration.failures import first_failure
+from orchestration.failures import first_failure, told_in_one_line
+from orchestration.refresh import dagster_instance
+from orchestration.warehouse.settings import Settings
 
 
 def _told(error: Exception) -> str:
@@ -24,3 +29,21 @@ def _told(error: Exception) -> str:
 def test_what_is_said_to_a_person_comes_without_the_name_of_a_class_and_other_errors_keep_theirs() -> None:
     assert _told(TierhouseError("no order was known;\nwait")) == "no order was known; wait"
     assert _told(ValueError("no such place")) == "ValueError: no such place"
+
+
+def test_what_is_damaged_or_wrong_in_the_state_of_dagster_is_told_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings.from_environment({"TIERHOUSE_HOME": str(tmp_path)})
+    # Given back at the end: `dagster_instance` sets it.
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    (tmp_path / "dagster" / "history").mkdir(parents=True)
+    (tmp_path / "dagster" / "history" / "index.db").write_bytes(b"half a page" * 1000)
+    with pytest.raises(Exception, match="file is not a database") as damaged:
+        dagster_instance(settings).event_log_storage.all_asset_keys()
+    line = told_in_one_line(damaged.value) or ""
+    assert line.startswith("a file of Dagster's log of runs is damaged") and "\n" not in line
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    (tmp_path / "dagster.yaml").write_text("concurrency: [")
+    with pytest.raises(TierhouseError, match=f"Dagster does not accept DAGSTER_HOME={tmp_path}: while parsing"):
+        dagster_instance(settings)

@@ -2,14 +2,19 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
+import dagster as dg
 import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
@@ -17,6 +22,7 @@ from forked_commands import ForkedCommands
 from own_warehouse import REPOSITORY, OwnWarehouse, copied
 
 from orchestration import dbt, project
+from orchestration.defs.resources import RefreshRun
 from orchestration.errors import TierhouseError
 from orchestration.lock import writer_lock
 from orchestration.operations import drop_unpublished_builds
@@ -58,7 +64,7 @@ def test_a_day_outside_the_orders_is_refused(arguments: dict[str, date], message
         choose_days(FIRST, LAST, **arguments)
 
 
-def test_a_second_writer_is_told_who_runs(tmp_path: Path) -> None:
+def test_a_second_writer_is_told_who_runs_or_waits_for_it(tmp_path: Path) -> None:
     settings = Settings.from_environment({"TIERHOUSE_HOME": str(tmp_path)})
     code = (
         "import sys, time; from orchestration.lock import writer_lock; from orchestration.warehouse.settings import Settings\n"
@@ -75,6 +81,12 @@ def test_a_second_writer_is_told_who_runs(tmp_path: Path) -> None:
             writer_lock(settings, "tierhouse land orders"),
         ):
             pass
+        # A run of Dagster waits for it, and says so once.
+        said: list[str] = []
+        threading.Timer(0.7, holder.kill).start()
+        with writer_lock(settings, "tierhouse refresh", patience_seconds=60.0, waiting=said.append):
+            assert holder.wait() == -signal.SIGKILL
+        assert [one.partition(" (")[0] for one in said] == ["`tierhouse refresh` is running"]
     finally:
         holder.kill()
         holder.wait()
@@ -88,7 +100,7 @@ def test_the_project_is_the_same_for_every_user_and_another_in_another_zone() ->
     assert project_version(replace(settings, zone="Europe/Berlin")) != project_version(settings)
 
 
-def test_a_manifest_of_another_project_or_prefix_is_made_anew_whatever_the_times_of_its_files(
+def test_a_manifest_of_another_project_or_prefix_or_a_damaged_one_is_made_anew_whatever_the_times_of_its_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = Settings.from_environment({"TIERHOUSE_HOME": str(tmp_path)})
@@ -96,11 +108,11 @@ def test_a_manifest_of_another_project_or_prefix_is_made_anew_whatever_the_times
 
     def parse(_: Settings) -> None:
         parsed.append(model.read_text())
-        (project.target_directory(settings) / "manifest.json").touch()
+        manifest.write_text('{"nodes": {}}')
 
     monkeypatch.setattr(dbt, "parse", parse)
     monkeypatch.setattr(project, "PROJECT_DIR", tmp_path)
-    model = tmp_path / "model.sql"
+    model, manifest = tmp_path / "model.sql", project.target_directory(settings) / "manifest.json"
     monkeypatch.setattr(project, "_project_files", lambda: [model])
     for content in ("select 1", "select 1", "select 2"):
         model.write_text(content)
@@ -110,6 +122,13 @@ def test_a_manifest_of_another_project_or_prefix_is_made_anew_whatever_the_times
     assert parsed == ["select 1", "select 2"]
     project.ensure_manifest(replace(settings, prefix="other"))
     assert parsed[2:] == ["select 2"]
+    # As a machine leaves it that goes down.
+    for damaged in ('{"nodes"', "", "\0" * len('{"nodes": {}}')):
+        parsed.clear()
+        manifest.write_text(damaged)
+        for _ in range(2):
+            project.ensure_manifest(replace(settings, prefix="other"))
+        assert parsed == ["select 2"]
 
 
 @pytest.fixture(scope="module")
@@ -173,6 +192,52 @@ def test_a_refresh_killed_before_it_publishes_shows_nothing_and_the_next_one_rep
         "(SELECT build_id FROM tierhouse_snapshots.published_builds)"
     ).result_rows
     assert leftovers == []
+
+
+@pytest.mark.parametrize(
+    "names", [("dagster/partition",), ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")]
+)
+def test_a_day_of_a_job_and_one_of_a_backfill_hold_the_lock_and_stand_in_the_log(
+    shop: OwnWarehouse, monkeypatch: pytest.MonkeyPatch, names: tuple[str, ...]
+) -> None:
+    client = shop.client()
+    day = _published_day(client)
+    for name, value in shop.variables.items():
+        monkeypatch.setenv(name, value)
+    run = SimpleNamespace(run_id=f"run by {names[0]}", tags=dict.fromkeys(names, day))
+    context = cast("dg.InitResourceContext", SimpleNamespace(dagster_run=run, instance=None, log=None))
+    logged = f"SELECT status, message FROM tierhouse_marts.refresh_runs WHERE run_id = '{run.run_id}'"
+    with RefreshRun().yield_for_execution(context):
+        assert (
+            json.loads((shop.settings.home / "writer.lock").read_text())["what"] == f"tierhouse refresh --as-of {day}"
+        )
+        assert client.query(logged).result_rows == [("running", "")]
+    assert client.query(logged).result_rows == [("failed", "nothing was published: a part of the refresh ran")]
+
+
+@pytest.mark.parametrize(
+    ("tags", "message"),
+    [
+        ({}, "no day is given; choose a partition"),
+        (
+            {"dagster/asset_partition_range_start": "2026-03-01", "dagster/asset_partition_range_end": "2026-03-02"},
+            "one run refreshes one day, not 2026-03-01 to 2026-03-02",
+        ),
+        ({"dagster/partition": "2100-01-01"}, "as-of date 2100-01-01 is after the last order"),
+    ],
+)
+def test_a_run_of_dagster_without_a_day_of_several_days_or_of_a_day_without_data_is_refused_before_it_changes_anything(
+    shop: OwnWarehouse, monkeypatch: pytest.MonkeyPatch, tags: dict[str, str], message: str
+) -> None:
+    for name, value in shop.variables.items():
+        monkeypatch.setenv(name, value)
+    count = "SELECT count() FROM tierhouse_marts.refresh_runs"
+    before = shop.client().command(count)
+    run = SimpleNamespace(run_id="refused", tags=tags)
+    context = cast("dg.InitResourceContext", SimpleNamespace(dagster_run=run, instance=None, log=None))
+    with pytest.raises(TierhouseError, match=message), RefreshRun().yield_for_execution(context):
+        pass
+    assert shop.client().command(count) == before
 
 
 def test_a_table_that_a_killed_run_left_behind_goes_when_it_is_a_day_old(shop: OwnWarehouse) -> None:
