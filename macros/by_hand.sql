@@ -10,6 +10,9 @@
    takes that mark away. `--empty` makes every view anew over no rows: marts and facts would stay empty until someone noticed. #}
 {% macro prepare_build_by_hand() -%}
     {%- set marts = target.schema ~ '_marts' -%}
+    {%- if flags.WHICH != 'seed' and not adapter.get_relation(database=none, schema=target.schema ~ '_landing', identifier='orders') -%}
+        {{ exceptions.raise_compiler_error('nothing has landed yet; run `tierhouse demo` or `tierhouse land DIR` first') }}
+    {%- endif -%}
     {%- if flags.EMPTY and adapter.get_relation(database=none, schema=target.schema ~ '_snapshots', identifier='published_builds') -%}
         {{ exceptions.raise_compiler_error(
             '--empty would leave the views of a warehouse that is in use without rows; name another one in TIERHOUSE_SCHEMA, or use dbt compile'

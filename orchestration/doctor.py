@@ -9,7 +9,7 @@ from importlib import metadata
 from orchestration.errors import TierhouseError
 from orchestration.failures import told_in_one_line
 from orchestration.project import PROJECT_DIR
-from orchestration.quality.seeds import check_seeds
+from orchestration.quality.seeds import check_seeds, seed_notes
 from orchestration.refresh import business_days
 from orchestration.warehouse.client import connect, ensure_running
 from orchestration.warehouse.settings import Settings
@@ -26,7 +26,11 @@ def examine() -> Iterator[tuple[str, str]]:
     for package, wanted in _PINNED.items():
         found = metadata.version(package)
         yield f"{package} {found}", "" if found.startswith(wanted) else f"needs {wanted}; run `make setup`"
-    yield _result("seeds", lambda: check_seeds(PROJECT_DIR / "seeds"))
+    seeds = _result("seeds", lambda: check_seeds(PROJECT_DIR / "seeds"))
+    yield seeds
+    if not seeds[1]:
+        for note in seed_notes(PROJECT_DIR / "seeds"):
+            yield f"to know: {note}", ""
     checks: tuple[tuple[str, Callable[[], object]], ...] = (
         ("settings", Settings.from_environment),
         ("warehouse answers", lambda: ensure_running(Settings.from_environment())),

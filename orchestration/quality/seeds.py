@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import defaultdict
+from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from itertools import pairwise
@@ -122,6 +123,46 @@ def check_rows(seeds: Seeds, as_of: date | None = None) -> None:
         if as_of and as_of.isoformat() < earliest["valid_from"]:
             fault = f"the first version begins on {earliest['valid_from']}, after the as-of date {as_of}"
             _fail(name, line, f"{fault}; let it begin earlier or refresh a later day")
+
+
+def seed_notes(directory: Path) -> list[str]:
+    """What is allowed and easily not meant: names that people read as they stand, ladders that move customers by themselves."""
+    seeds = {name: read_seed(directory / f"{name}.csv") for name in SEEDS}
+    return [*_unlabelled(seeds), *_moving_ladders(seeds)]
+
+
+def _unlabelled(seeds: Seeds) -> Iterator[str]:
+    _, newest = max(_versions(seeds["labels"]).items())
+    labelled = {(row["kind"], row["name"]) for _, row in newest}
+    for kind, name in (("policy", "tier_policy"), ("scoring_model", "scoring_models"), ("gate", "tier_gates")):
+        _, rows = max(_versions(seeds[name]).items())
+        for line, row in rows:
+            if (kind, row[kind]) not in labelled:
+                yield f"{name}.csv, line {line}: `{row[kind]}` has no row in the last version of labels.csv, and is shown as it stands"
+
+
+def _moving_ladders(seeds: Seeds) -> Iterator[str]:
+    """The tier machine counts in ranks, so a tier put in between moves everyone below it, unless a policy begins with it."""
+    policies = _versions(seeds["tier_policy"])
+    for (before, old), (begins, new) in pairwise(sorted(_versions(seeds["tier_standards"]).items())):
+        ranks = {row["tier"]: row["tier_rank"] for _, row in old}
+        names = {row["tier_rank"]: row["tier"] for _, row in new}
+        moved = [(tier, names.get(ranks[tier], tier)) for tier in ranks if tier in names.values()]
+        moved = [(tier, now) for tier, now in moved if now != tier]
+        in_force = [
+            {
+                row["policy"]
+                for _, row in policies[max(version for version in policies if version <= day)]
+                if row["is_in_force"] == "1"
+            }
+            for day in (before, begins)
+            if min(policies) <= day
+        ]
+        if moved and len(in_force) == 2 and in_force[0] & in_force[1]:
+            yield (
+                f"tier_standards.csv: on {begins} everyone in {moved[0][0]} becomes {moved[0][1]}, since a tier keeps its rank; "
+                "a policy of another name from that day on decides everyone afresh (docs/state_machine.md, Another ladder)"
+            )
 
 
 def read_seed(path: Path) -> list[tuple[int, Row]]:

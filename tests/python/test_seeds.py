@@ -9,7 +9,7 @@ import pytest
 
 from orchestration.errors import TierhouseError
 from orchestration.project import PROJECT_DIR
-from orchestration.quality.seeds import check_seeds
+from orchestration.quality.seeds import check_seeds, seed_notes
 
 
 @pytest.fixture
@@ -153,6 +153,28 @@ def test_a_renamed_tier_asks_for_versions_of_the_seeds_that_name_it(seeds: Path)
     for seed in ("tier_benefits", "churn_actions"):
         add(seeds, seed, next_version(seeds, seed, "diamond", "platinum"))
     check_seeds(seeds)
+
+
+def test_the_shipped_seeds_give_nothing_to_note(seeds: Path) -> None:
+    assert seed_notes(seeds) == []
+
+
+def test_a_tier_put_in_between_is_said_to_move_the_customers_below_it(seeds: Path) -> None:
+    add(seeds, "tier_standards", FIVE_TIERS)
+    (note,) = seed_notes(seeds)
+    assert note.startswith(
+        "tier_standards.csv: on 2026-07-01 everyone in gold becomes platinum, since a tier keeps its rank"
+    )
+
+    add(seeds, "tier_policy", next_version(seeds, "tier_policy", "standards,1,standards", "five tiers,1,standards"))
+    assert [note for note in seed_notes(seeds) if "becomes" in note] == []
+
+
+def test_a_gate_without_a_label_is_noted(seeds: Path) -> None:
+    add(seeds, "tier_gates", "2026-07-01,waste,complaint_count_90d,2,gold,a gate of its own\n")
+    assert seed_notes(seeds) == [
+        "tier_gates.csv, line 7: `waste` has no row in the last version of labels.csv, and is shown as it stands"
+    ]
 
 
 def test_a_version_of_the_scoring_models_holds_every_model_that_a_policy_names(seeds: Path) -> None:

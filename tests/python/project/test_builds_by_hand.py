@@ -69,6 +69,11 @@ def test_empty_is_refused_where_the_marts_are_in_use(by_hand: Callable[..., str]
     assert client.command("SELECT count() FROM tierhouse_staging.stg_orders") > 0
 
 
+def test_where_nothing_has_landed_a_build_says_so(by_hand: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIERHOUSE_SCHEMA", "elsewhere")
+    assert "nothing has landed yet; run `tierhouse demo`" in by_hand("run", "--select", "stg_orders")
+
+
 def test_a_test_by_hand_leaves_the_views_to_the_refresh_that_made_them(
     by_hand: Callable[..., str], client: Client
 ) -> None:
