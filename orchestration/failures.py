@@ -6,6 +6,9 @@ import errno
 from collections.abc import Iterable
 from typing import Any
 
+# The reason where somebody ended a run, by Ctrl-C or by a signal.
+INTERRUPTED = "interrupted"
+_INTERRUPTIONS = ("DagsterExecutionInterruptedError", "KeyboardInterrupt")
 _FAILURES = ("STEP_FAILURE", "PIPELINE_FAILURE", "RUN_FAILURE")
 
 
@@ -70,6 +73,8 @@ def first_failure(events: Iterable[Any]) -> str:
         error = getattr(event.event_specific_data, "error", None)
         while error and error.cause:
             error = error.cause
+        if error and error.cls_name in _INTERRUPTIONS:
+            return INTERRUPTED
         if error:
             message = " ".join(error.message.split())
             # What we say to a person needs no name of a class before it.

@@ -8,7 +8,7 @@ from datetime import date
 
 from orchestration import progress
 from orchestration.errors import TierhouseError
-from orchestration.failures import first_failure
+from orchestration.failures import INTERRUPTED, first_failure
 from orchestration.project import dbt_environment, ensure_manifest
 from orchestration.refresh import dagster_instance
 from orchestration.warehouse.settings import Settings
@@ -36,4 +36,7 @@ def run_job(settings: Settings, name: str, day: date, failed: str) -> None:
     progress.finish()
     if not result.success:
         reason = first_failure(result.all_events) or "no reason given; see `dagster dev`"
+        if reason == INTERRUPTED:
+            # Dagster has taken Ctrl-C for a failure of the step that it fell in.
+            raise KeyboardInterrupt
         raise TierhouseError(f"{failed}: {reason}")

@@ -95,6 +95,15 @@ def start_run(client: Client, settings: Settings, run_id: str, as_of_date: str) 
     )
 
 
+def is_published(client: Client, settings: Settings, build_id: str) -> bool:
+    """Whether the marts show this build."""
+    found = client.query(
+        f"SELECT count() FROM {settings.database('snapshots')}.published_builds WHERE build_id = {{build_id:String}}",
+        parameters={"build_id": build_id},
+    ).result_rows[0][0]
+    return bool(found)
+
+
 def end_run(client: Client, settings: Settings, run_id: str, message: str = "") -> bool:
     """Write how the run ended: published when the marts show its build, else failed. Returns whether it published."""
     table = _table(settings)

@@ -15,7 +15,7 @@ from clickhouse_connect.driver.client import Client
 
 from orchestration import days_in_work, history, progress, unchanged
 from orchestration.errors import TierhouseError
-from orchestration.failures import first_failure
+from orchestration.failures import INTERRUPTED, first_failure
 from orchestration.landing import repair
 from orchestration.lock import writer_lock
 from orchestration.operations import log_unchanged, mark_killed
@@ -217,6 +217,9 @@ def _run(instance: Any, day: date, full: bool) -> Published:
     progress.finish()
     if not result.success:
         reason = first_failure(result.all_events) or "no reason given; see `dagster dev`"
+        if reason == INTERRUPTED:
+            # Dagster has taken Ctrl-C for a failure of the step that it fell in.
+            raise KeyboardInterrupt
         raise TierhouseError(f"refresh of {day} failed, the marts are as before: {reason}")
     customers = sum(
         int(str(event.materialization.metadata["customers"].value))

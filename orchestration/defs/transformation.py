@@ -17,7 +17,7 @@ from orchestration import days_in_work
 from orchestration.dbt import DbtFailure, build, one_by_one
 from orchestration.defs.partitions import daily
 from orchestration.defs.resources import RefreshRun, Warehouse
-from orchestration.operations import is_project_settled, settle_project, unsettle_project
+from orchestration.operations import is_project_settled, is_published, settle_project, unsettle_project
 from orchestration.progress import report
 from orchestration.project import ensure_manifest, is_settled_node, project_version
 from orchestration.warehouse.settings import Settings
@@ -39,6 +39,7 @@ SELECTIONS = {
     "tiers": "fqn:tierhouse.scoring fqn:tierhouse.tiers fqn:tierhouse.snapshots",
     "marts": "published_builds fqn:tierhouse.marts",
 }
+PUBLISHED = dg.AssetKey(["snapshots", "published_builds"])
 # What is_settled_node() names; built unless this very project made all of it.
 SETTLED = "config.materialized:view resource_type:seed"
 # Unit tests check the code, not the day: `make test` runs them.
@@ -102,6 +103,12 @@ def _build(step: str, context: AssetExecutionContext, warehouse: Warehouse, full
                 yield from message.to_default_asset_events(_manifest(), TRANSLATOR, context)
     except DbtFailure as failure:
         raise dg.Failure(str(failure), allow_retries=_is_connection_fault(str(failure))) from None
+    if PUBLISHED in selected and not is_published(client, settings, context.run.run_id):
+        # As where a run that failed is gone on with: the rows of the build have the name of the run that made them.
+        raise dg.Failure(
+            f"nothing is published: this run has not made the tiers of {context.partition_key}; run the whole day again (re-execute all)",
+            allow_retries=False,
+        )
     if step == "marts" and is_whole_step and not is_settled:
         settle_project(client, settings, version)
     while unchanged:

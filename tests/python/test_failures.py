@@ -6,9 +6,10 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.errors import DagsterExecutionInterruptedError
 
 from orchestration.errors import TierhouseError
-from orchestration.failures import first_failure, told_in_one_line
+from orchestration.failures import INTERRUPTED, first_failure, told_in_one_line
 from orchestration.refresh import dagster_instance
 from orchestration.warehouse.settings import Settings
 
@@ -29,6 +30,7 @@ def _told(error: Exception) -> str:
 def test_what_is_said_to_a_person_comes_without_the_name_of_a_class_and_other_errors_keep_theirs() -> None:
     assert _told(TierhouseError("no order was known;\nwait")) == "no order was known; wait"
     assert _told(ValueError("no such place")) == "ValueError: no such place"
+    assert _told(DagsterExecutionInterruptedError()) == INTERRUPTED
 
 
 def test_what_is_damaged_or_wrong_in_the_state_of_dagster_is_told_in_one_line(

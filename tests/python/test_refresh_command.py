@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import dagster as dg
 import pytest
@@ -22,6 +22,7 @@ from forked_commands import ForkedCommands
 from own_warehouse import REPOSITORY, OwnWarehouse, copied
 
 from orchestration import dbt, project
+from orchestration.defs import transformation
 from orchestration.defs.resources import RefreshRun
 from orchestration.errors import TierhouseError
 from orchestration.lock import writer_lock
@@ -238,6 +239,26 @@ def test_a_run_of_dagster_without_a_day_of_several_days_or_of_a_day_without_data
     with pytest.raises(TierhouseError, match=message), RefreshRun().yield_for_execution(context):
         pass
     assert shop.client().command(count) == before
+
+
+def test_a_run_that_publishes_without_having_made_the_day_fails_and_says_what_to_do(
+    shop: OwnWarehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = shop.client()
+    published = "SELECT * FROM tierhouse_snapshots.published_builds ORDER BY as_of_date"
+    before = client.query(published).result_rows
+    # dbt finds no rows of such a build, and writes none.
+    monkeypatch.setattr(transformation, "build", lambda *_: iter(()))
+    context = SimpleNamespace(
+        selected_asset_keys={transformation.PUBLISHED},
+        run=SimpleNamespace(run_id="gone on with"),
+        partition_key=_published_day(client),
+    )
+    warehouse = SimpleNamespace(settings=lambda: shop.settings, client=lambda: client)
+    with pytest.raises(dg.Failure) as failure:
+        list(transformation._build("marts", cast("Any", context), cast("Any", warehouse), full=False))
+    assert "run the whole day again" in str(failure.value.description)
+    assert client.query(published).result_rows == before
 
 
 def test_a_table_that_a_killed_run_left_behind_goes_when_it_is_a_day_old(shop: OwnWarehouse) -> None:
