@@ -164,7 +164,8 @@ def _make_no_events_that_no_one_reads() -> None:
 def _global_arguments() -> list[str]:
     # Nothing reads the JSON that every call would write; `ensure_manifest` makes the manifest that Dagster reads.
     quietly = ["--quiet", "--no-use-colors", "--no-write-json", "--no-send-anonymous-usage-stats"]
-    return [*quietly, "--log-level-file", "info"]
+    # The first failure is told by the command itself, in one line; all of them stand in dbt's log.
+    return [*quietly, "--log-level", "none", "--log-level-file", "info"]
 
 
 def _paths(settings: Settings) -> list[str]:

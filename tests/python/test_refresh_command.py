@@ -326,6 +326,25 @@ def test_a_failed_refresh_says_one_line_and_leaves_the_marts(shop: OwnWarehouse)
     )
 
 
+def test_what_fails_in_dbt_is_told_by_the_command_and_its_log_and_not_by_dbt_itself(
+    shop: OwnWarehouse, capfd: pytest.CaptureFixture[str]
+) -> None:
+    client, settings, day = shop.client(), shop.running(), _published_day(shop.client())
+    client.command("RENAME TABLE tierhouse_facts.dim_customers TO tierhouse_facts.elsewhere")
+    try:
+        with dbt._environment_of(settings), pytest.raises(dbt.DbtFailure, match="model feature_snapshot failed"):
+            list(
+                dbt.build(
+                    settings, "fails", day, ["--select", "feature_snapshot", "--exclude", "resource_type:unit_test"]
+                )
+            )
+    finally:
+        client.command("RENAME TABLE tierhouse_facts.elsewhere TO tierhouse_facts.dim_customers")
+    printed = capfd.readouterr()
+    assert printed.out + printed.err == ""
+    assert "tierhouse_facts.dim_customers" in (settings.home / "logs" / "dbt.log").read_text()
+
+
 def test_an_unreachable_server_is_one_line(shop: OwnWarehouse) -> None:
     code, _, errors = shop.run("refresh", TIERHOUSE_TARGET="server", CLICKHOUSE_HOST="127.0.0.1", CLICKHOUSE_PORT="9")
     assert code == 1
