@@ -42,17 +42,22 @@
 {% macro refuse_a_part_of_a_build() -%}
     {%- if execute and not is_carried() -%}
         {%- set of_build = 'where as_of_date = ' ~ as_of() ~ ' and build_id = ' ~ build_id() -%}
-        {%- set stored_before = '(select count() from ' ~ ref('customer_tier_states') ~ ' where as_of_date < ' ~ as_of() ~ ')' -%}
+        {%- set is_first_day = '(select count() = 0 from ' ~ ref('customer_tier_states') ~ ' where as_of_date < ' ~ as_of() ~ ')' -%}
+        {%- set counts = [] -%}
+        {%- for part in [
+            ref('customer_feature_snapshots'), ref('tier_distribution_snapshots'), ref('tier_value_contribution_snapshots'),
+            ref('tier_benefit_snapshots'), ref('tier_migration_snapshots'),
+        ] -%}
+            {%- set rows = '(select count() from ' ~ part ~ ' ' ~ of_build ~ ')' if load_relation(part) else '0' -%}
+            {# Before the first stored day there is nothing to have moved from. #}
+            {%- set or_none = ' + ' ~ is_first_day if part.identifier == 'tier_migration_snapshots' else '' -%}
+            {% do counts.append("('" ~ part.identifier ~ "', " ~ rows ~ or_none ~ ")") %}
+        {%- endfor -%}
         {%- set missing = run_query(
-            "select arrayStringConcat(groupArray(part), ', ') from ("
-            ~ "select 'customer_feature_snapshots' as part, count() as row_count from " ~ ref('customer_feature_snapshots') ~ " " ~ of_build
-            ~ " union all select 'tier_distribution_snapshots', count() from " ~ ref('tier_distribution_snapshots') ~ " " ~ of_build
-            ~ " union all select 'tier_value_contribution_snapshots', count() from " ~ ref('tier_value_contribution_snapshots') ~ " " ~ of_build
-            ~ " union all select 'tier_benefit_snapshots', count() from " ~ ref('tier_benefit_snapshots') ~ " " ~ of_build
-            ~ " union all select 'tier_migration_snapshots', count() + toUInt8(" ~ stored_before ~ " = 0) from "
-            ~ ref('tier_migration_snapshots') ~ " " ~ of_build
-            ~ ") where row_count = 0 and (select count() from " ~ ref('customer_tier_snapshots') ~ " " ~ of_build ~ ") > 0"
-        ).rows[0][0] -%}
+            "select arrayStringConcat(arrayMap(part -> part.1, arrayFilter(part -> part.2 = 0, [" ~ counts | join(', ') ~ "])), ', ') "
+            ~ 'from (select count() as tiers from ' ~ ref('customer_tier_snapshots') ~ ' ' ~ of_build ~ ') where tiers > 0'
+        ).rows -%}
+        {%- set missing = missing[0][0] if missing else '' -%}
         {%- if missing -%}
             {{ exceptions.raise_compiler_error(
                 'This build of ' ~ as_of_iso() ~ ' has tiers, but no rows of that day in ' ~ missing ~ ', and is not published: the marts '

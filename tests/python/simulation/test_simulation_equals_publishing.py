@@ -57,7 +57,8 @@ class Shop:
         if first:
             self.build(day, *first)
         store_potential.refresh_potential(self.client, self.settings, day.isoformat())
-        snapshots = ("customer_feature_snapshots", "customer_tier_snapshots", "tier_value_contribution_snapshots")
+        parts = ("tier_distribution", "tier_value_contribution", "tier_benefit", "tier_migration")
+        snapshots = [f"{part}_snapshots" for part in ("customer_feature", "customer_tier", *parts)]
         self.build(day, "fqn:tierhouse.scoring", "fqn:tierhouse.tiers", *snapshots, "published_builds")
 
     def simulator(self, directory: Path | None, assignments: Sequence[str] = (), **options: str) -> Simulator:
