@@ -9,6 +9,14 @@ from typing import Any
 # The reason where somebody ended a run, by Ctrl-C or by a signal.
 INTERRUPTED = "interrupted"
 _INTERRUPTIONS = ("DagsterExecutionInterruptedError", "KeyboardInterrupt")
+# What the innermost of the errors of a step is called where the warehouse has gone: nothing else is connected to.
+_BROKEN_CONNECTIONS = (
+    "BrokenPipeError",
+    "ConnectionAbortedError",
+    "ConnectionRefusedError",
+    "ConnectionResetError",
+    "RemoteDisconnected",
+)
 _FAILURES = ("STEP_FAILURE", "PIPELINE_FAILURE", "RUN_FAILURE")
 
 
@@ -49,8 +57,12 @@ def told_in_one_line(error: BaseException) -> str | None:
 
     broken = connection_failure(str(found))
     if broken is not None:
-        return f"the warehouse went away in the middle ({broken}); run it again: it goes on from what is there"
+        return _gone(broken)
     return f"the warehouse says: {engine_message(found)}"
+
+
+def _gone(reason: str) -> str:
+    return f"the warehouse went away in the middle ({reason}); run it again: it goes on from what is there"
 
 
 def engine_message(error: BaseException) -> str:
@@ -77,6 +89,8 @@ def first_failure(events: Iterable[Any]) -> str:
             return INTERRUPTED
         if error:
             message = " ".join(error.message.split())
+            if error.cls_name in _BROKEN_CONNECTIONS:
+                return _gone(message.partition(": ")[2] or message)
             # What we say to a person needs no name of a class before it.
             return message.partition("TierhouseError: ")[2] if error.cls_name == "TierhouseError" else message
     return ""

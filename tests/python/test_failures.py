@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
+import clickhouse_connect
 import dagster as dg
 import pytest
+from clickhouse_connect.driver.exceptions import OperationalError
 from dagster._core.errors import DagsterExecutionInterruptedError
 
 from orchestration.errors import TierhouseError
@@ -31,6 +34,15 @@ def test_what_is_said_to_a_person_comes_without_the_name_of_a_class_and_other_er
     assert _told(TierhouseError("no order was known;\nwait")) == "no order was known; wait"
     assert _told(ValueError("no such place")) == "ValueError: no such place"
     assert _told(DagsterExecutionInterruptedError()) == INTERRUPTED
+
+
+def test_a_step_whose_warehouse_is_gone_says_so() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with pytest.raises(OperationalError) as refused:
+        clickhouse_connect.get_client(host="127.0.0.1", port=port)
+    assert _told(refused.value).startswith("the warehouse went away in the middle ([Errno 111] Connection refused);")
 
 
 def test_what_is_damaged_or_wrong_in_the_state_of_dagster_is_told_in_one_line(
