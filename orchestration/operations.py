@@ -97,24 +97,25 @@ def start_run(client: Client, settings: Settings, run_id: str, as_of_date: str) 
 
 def is_published(client: Client, settings: Settings, build_id: str) -> bool:
     """Whether the marts show this build."""
-    found = client.query(
-        f"SELECT count() FROM {settings.database('snapshots')}.published_builds WHERE build_id = {{build_id:String}}",
+    return _published_customers(client, settings, build_id) is not None
+
+
+def _published_customers(client: Client, settings: Settings, build_id: str) -> int | None:
+    """How many customers the build holds; None where the marts do not show it."""
+    published = f"{settings.database('snapshots')}.published_builds"
+    if client.command(f"EXISTS TABLE {published}") != 1:
+        return None
+    rows = client.query(
+        f"SELECT max(customer_count) FROM {published} WHERE build_id = {{build_id:String}} HAVING count() > 0",
         parameters={"build_id": build_id},
-    ).result_rows[0][0]
-    return bool(found)
+    ).result_rows
+    return int(rows[0][0]) if rows else None
 
 
 def end_run(client: Client, settings: Settings, run_id: str, message: str = "") -> bool:
     """Write how the run ended: published when the marts show its build, else failed. Returns whether it published."""
     table = _table(settings)
-    published = f"{settings.database('snapshots')}.published_builds"
-    count = None
-    if client.command(f"EXISTS TABLE {published}") == 1:
-        rows = client.query(
-            f"SELECT max(customer_count) FROM {published} WHERE build_id = {{run_id:String}} HAVING count() > 0",
-            parameters={"run_id": run_id},
-        ).result_rows
-        count = rows[0][0] if rows else None
+    count = _published_customers(client, settings, run_id)
     status = "failed" if count is None else "published"
     if count is None and not message:
         message = "nothing was published: a part of the refresh ran"

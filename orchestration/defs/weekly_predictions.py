@@ -12,13 +12,14 @@ from clickhouse_connect.driver.client import Client
 
 from orchestration.defs.partitions import daily
 from orchestration.defs.resources import Warehouse, patient_lock
+from orchestration.defs.transformation import PUBLISHED
 from orchestration.predictive.forecast import MODEL_VERSION as FORECAST_VERSION
 from orchestration.predictive.recommendation import MODEL_VERSION as RECOMMENDATION_VERSION
 from orchestration.warehouse.settings import Settings
 
 GROUP = "weekly_predictions"
-# They refuse a day that is not: who materializes everything at once must come to it before them.
-PUBLISHED = ["snapshots", "published_builds"]
+# What both read, and that the day is published: one that is not is refused, which materializing everything at once must come to first.
+BASIS: list[list[str] | dg.AssetKey] = [["facts", "fct_order_lines"], ["facts", "fct_orders"], PUBLISHED]
 
 
 @contextmanager
@@ -37,7 +38,7 @@ def _prepared(context: dg.AssetExecutionContext, warehouse: Warehouse) -> Iterat
     group_name="predictive",
     tags={"runs": GROUP},
     description="One row per customer, as-of date and place of the list: a product to offer and why.",
-    deps=[["facts", "fct_order_lines"], ["facts", "fct_orders"], PUBLISHED],
+    deps=BASIS,
     partitions_def=daily(),
     code_version=RECOMMENDATION_VERSION,
     kinds={"python"},
@@ -64,7 +65,7 @@ def product_recommendations(context: dg.AssetExecutionContext, warehouse: Wareho
     group_name="predictive",
     tags={"runs": GROUP},
     description="One row per as-of date, series and coming week: net sales to expect, in total and by region, category and tier.",
-    deps=[["facts", "fct_order_lines"], ["facts", "fct_orders"], ["snapshots", "customer_tier_snapshots"], PUBLISHED],
+    deps=[*BASIS, ["snapshots", "customer_tier_snapshots"]],
     partitions_def=daily(),
     code_version=FORECAST_VERSION,
     kinds={"python"},
