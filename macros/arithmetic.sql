@@ -18,3 +18,19 @@
     ((rank() over ({{ by }} order by {{ value }}) - 1 + count() over ({{ by }} order by {{ value }})) / 2
         / count() over ({{ by }}))
 {%- endmacro %}
+
+{# The smallest number of cents whose value in CNY is at least the threshold, as money. #}
+{% macro cents_from(threshold) -%}
+    (cast(
+        arrayFirst(
+            cents -> cents / 100 >= {{ threshold }}, arrayMap(more -> toInt64(floor({{ threshold }} * 100)) + more, [-1, 0, 1, 2])
+        ) as Decimal(18, 2)
+    ) / 100)
+{%- endmacro %}
+
+{# The largest number of cents whose value in CNY is at most the threshold. #}
+{% macro cents_until(threshold) -%}
+    arrayFirst(
+        cents -> cents / 100 <= {{ threshold }}, arrayMap(more -> toInt64(floor({{ threshold }} * 100)) + more, [2, 1, 0, -1])
+    )
+{%- endmacro %}

@@ -15,6 +15,10 @@ _FILES = (
     "tier_stability",
     "labels",
     "levers",
+    "lever_criteria",
+    "lever_gates",
+    "lever_dates",
+    "lever_scores",
     "reason_card",
     "tier_reason_text",
 )
