@@ -26,6 +26,8 @@ _FULL_TEXTS = ("NOT_ENOUGH_SPACE", "No space left on device", "database or disk 
 _UNCLEAR_TEXT = "disk I/O error"
 # What SQLite says of a file that a machine left half written as it went down.
 _DAMAGED_TEXTS = ("file is not a database", "database disk image is malformed", "file is encrypted or is not")
+# What the engine ends its message with where an account lacks a right.
+_REFUSALS = ("(ACCESS_DENIED)", "(READONLY)")
 _MEND = "free some space and run it again: it goes on from what is there"
 
 
@@ -58,7 +60,10 @@ def told_in_one_line(error: BaseException) -> str | None:
     broken = connection_failure(str(found))
     if broken is not None:
         return _gone(broken)
-    return f"the warehouse says: {engine_message(found)}"
+    said = f"the warehouse says: {engine_message(found)}"
+    if any(said.endswith(refusal) for refusal in _REFUSALS):
+        said += "; this command needs the account that owns the warehouse, one that only reads has `tierhouse sql` over the marts"
+    return said
 
 
 def _gone(reason: str) -> str:

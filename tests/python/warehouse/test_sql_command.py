@@ -2,6 +2,8 @@
 
 import pytest
 from click.testing import CliRunner
+from embedded_server import READER, READER_PASSWORD, Server
+from own_warehouse import SAMPLE
 
 from orchestration.cli import main
 
@@ -29,3 +31,17 @@ def test_a_wrong_statement_ends_in_one_short_line_and_a_failure(in_own_warehouse
     assert result.exit_code == 1
     assert result.stderr.startswith("tierhouse: the warehouse says: ") and told in result.stderr
     assert result.stderr.count("\n") == 1 and len(result.stderr) < 450 and "http" not in result.stderr
+
+
+def test_who_may_only_read_is_told_that_a_command_needs_the_owner(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = {"HOME": str(server.home), "PORT": str(server.port), "USER": READER, "PASSWORD": READER_PASSWORD}
+    for name, value in named.items():
+        monkeypatch.setenv(f"TIERHOUSE_{name}", value)
+    for arguments in (["explain", "207"], ["land", str(SAMPLE)], ["sql", "CREATE DATABASE mine"]):
+        result = CliRunner().invoke(main, arguments)
+        assert result.exit_code == 1
+        assert (
+            "this command needs the account that owns the warehouse" in result.stderr and result.stderr.count("\n") == 1
+        )
