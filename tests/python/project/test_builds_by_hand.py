@@ -112,3 +112,15 @@ def test_what_follows_from_a_feature_is_a_whole_build(by_hand: Callable[..., str
     assert by_hand("run", "--select", "feature_snapshot+") == ""
     assert client.command("SELECT build_id FROM tierhouse_snapshots.published_builds") != build
     assert client.query(counts).result_rows == before
+
+
+def test_a_part_of_the_models_is_not_published_as_another_day(
+    by_hand: Callable[..., str], client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = "SELECT as_of_date, build_id FROM tierhouse_snapshots.published_builds"
+    before = client.query(shown).result_rows
+    monkeypatch.setenv("TIERHOUSE_AS_OF_DATE", "2024-06-28")
+    failure = by_hand("run", "--select", "customer_order_features+")
+    assert "hold 2024-06-30, and this selection would publish 2024-06-28 without making" in failure
+    assert "customer_credit_features" in failure and "customer_scores" not in failure
+    assert client.query(shown).result_rows == before
