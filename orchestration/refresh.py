@@ -39,6 +39,9 @@ run_monitoring:
   enabled: true
   poll_interval_seconds: 60
   start_timeout_seconds: 900
+run_retries:
+  enabled: true
+  max_retries: 0
 compute_logs:
   module: dagster._core.storage.noop_compute_log_manager
   class: NoOpComputeLogManager

@@ -6,6 +6,7 @@ from functools import partial
 from zoneinfo import ZoneInfo
 
 import dagster as dg
+from dagster._core.storage.tags import MAX_RETRIES_TAG, RETRY_ON_ASSET_OR_OP_FAILURE_TAG, RETRY_STRATEGY_TAG
 
 from orchestration.defs.partitions import daily
 from orchestration.defs.transformation import settled_keys
@@ -18,6 +19,10 @@ EVERYTHING = (dg.AssetSelection.all() - WEEKLY - MONTHLY - QUARTERLY) | dg.Asset
 # A day changes no view and no seed. The views of the marts stay in, as their freshness is watched, and those of staging, as the
 # facts follow from landing through them alone: without them they would not wait for the gate of landing.
 _SETTLED = dg.AssetSelection.assets(*(key for key in settled_keys() if key.path[0] not in ("staging", "marts")))
+
+# A scheduled run whose process is gone, as after a power cut, is started once more, whole: a part of a refresh publishes nothing.
+# One in which a step failed says what somebody has to do.
+_AGAIN = {MAX_RETRIES_TAG: "1", RETRY_STRATEGY_TAG: "ALL_STEPS", RETRY_ON_ASSET_OR_OP_FAILURE_TAG: "false"}
 
 _job = partial(dg.define_asset_job, executor_def=dg.in_process_executor)
 
@@ -64,7 +69,7 @@ def _on_the_day_before(job: str, name: str, run: str, cron: str, why: str) -> dg
     )
     def request(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
         day = context.scheduled_execution_time.astimezone(ZoneInfo(daily().timezone)).date() - timedelta(days=1)
-        return dg.RunRequest(run_key=f"{run}-{day}", partition_key=str(day))
+        return dg.RunRequest(run_key=f"{run}-{day}", partition_key=str(day), tags=_AGAIN)
 
     return request
 
