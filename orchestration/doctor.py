@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from importlib import metadata
 
+from orchestration.business_zone import refuse_another_zone
 from orchestration.errors import TierhouseError
 from orchestration.failures import told_in_one_line
 from orchestration.project import PROJECT_DIR
@@ -60,4 +61,6 @@ def _result(name: str, check: Callable[[], object]) -> tuple[str, str]:
 
 def _landed() -> None:
     settings = ensure_running(Settings.from_environment())
-    business_days(connect(settings, autogenerate_session_id=False), settings)
+    client = connect(settings, autogenerate_session_id=False)
+    refuse_another_zone(client, settings)
+    business_days(client, settings)
