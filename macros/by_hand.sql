@@ -13,6 +13,13 @@
     {%- if flags.WHICH != 'seed' and not adapter.get_relation(database=none, schema=target.schema ~ '_landing', identifier='orders') -%}
         {{ exceptions.raise_compiler_error('nothing has landed yet; run `tierhouse demo` or `tierhouse land DIR` first') }}
     {%- endif -%}
+    {%- set zone_table = adapter.get_relation(database=none, schema=marts, identifier='business_zone') -%}
+    {%- set zones = run_query('select zone from ' ~ zone_table).columns[0].values() if zone_table else [] -%}
+    {%- if zones and zones[0] != var('zone') -%}
+        {{ exceptions.raise_compiler_error(
+            'the days of this warehouse are days in ' ~ zones[0] ~ ', and TIERHOUSE_ZONE is ' ~ var('zone') ~ ': set it to ' ~ zones[0]
+        ) }}
+    {%- endif -%}
     {%- if flags.EMPTY and adapter.get_relation(database=none, schema=target.schema ~ '_snapshots', identifier='published_builds') -%}
         {{ exceptions.raise_compiler_error(
             '--empty would leave the views of a warehouse that is in use without rows; name another one in TIERHOUSE_SCHEMA, or use dbt compile'

@@ -1,4 +1,4 @@
-"""What `tierhouse doctor` looks at: versions, settings, seeds, the connection, what has landed and been published."""
+"""What `tierhouse doctor` looks at: versions, settings, seeds, the connection, what has landed and how the last refresh ended."""
 
 from __future__ import annotations
 
@@ -6,8 +6,13 @@ import sys
 from collections.abc import Callable, Iterator
 from importlib import metadata
 
+from orchestration.business_zone import refuse_another_zone
+from orchestration.days_in_work import in_work
 from orchestration.errors import TierhouseError
 from orchestration.failures import told_in_one_line
+from orchestration.history import refreshed_days
+from orchestration.lock import writer_lock
+from orchestration.operations import last_run
 from orchestration.project import PROJECT_DIR
 from orchestration.quality.seeds import check_seeds, seed_notes
 from orchestration.refresh import business_days
@@ -35,6 +40,7 @@ def examine() -> Iterator[tuple[str, str]]:
         ("settings", Settings.from_environment),
         ("warehouse answers", lambda: ensure_running(Settings.from_environment())),
         ("orders have landed", _landed),
+        ("the last refresh went well", _refreshed),
     )
     for name, check in checks:
         result = _result(name, check)
@@ -60,4 +66,19 @@ def _result(name: str, check: Callable[[], object]) -> tuple[str, str]:
 
 def _landed() -> None:
     settings = ensure_running(Settings.from_environment())
-    business_days(connect(settings, autogenerate_session_id=False), settings)
+    client = connect(settings, autogenerate_session_id=False)
+    refuse_another_zone(client, settings)
+    business_days(client, settings)
+
+
+def _refreshed() -> None:
+    settings = ensure_running(Settings.from_environment())
+    client = connect(settings, autogenerate_session_id=False)
+    # What is under way looks like what was cut off.
+    with writer_lock(settings, "tierhouse doctor"):
+        refreshed_days(client, settings)
+        ended, status, message = last_run(client, settings)
+        if in_work(client, settings) or status in ("running", "killed"):
+            raise TierhouseError("a refresh was cut off; run `tierhouse refresh`, which repairs what it left")
+        if status == "failed":
+            raise TierhouseError(f"the one that ended at {ended:%Y-%m-%d %H:%M} UTC failed: {message}")

@@ -20,10 +20,13 @@ _BROKEN_CONNECTIONS = (
 _FAILURES = ("STEP_FAILURE", "PIPELINE_FAILURE", "RUN_FAILURE")
 
 
+_CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FULL_TEXTS = ("NOT_ENOUGH_SPACE", "No space left on device", "database or disk is full", "Disk quota exceeded")
 # What SQLite says of a full disk, too, when it is its write-ahead log that cannot grow.
 _UNCLEAR_TEXT = "disk I/O error"
+# What it says where there is no such folder, as SQLAlchemy takes % and ? in a path for something else.
+_UNOPENED_TEXT = "unable to open database file"
 # What SQLite says of a file that a machine left half written as it went down.
 _DAMAGED_TEXTS = ("file is not a database", "database disk image is malformed", "file is encrypted or is not")
 # What the engine ends its message with where an account lacks a right.
@@ -41,10 +44,17 @@ def told_in_one_line(error: BaseException) -> str | None:
     for one in chain:
         if isinstance(one, OSError) and one.errno in _FULL:
             return f"the disk is full: {one.strerror}{f': {one.filename}' if one.filename else ''}; {_MEND}"
+        if isinstance(one, OSError) and one.errno in _CLOSED and one.filename:
+            return f"cannot use {one.filename}: {one.strerror}; TIERHOUSE_HOME and all in it must be writable for this user"
         if any(text in str(one) for text in _FULL_TEXTS):
             return f"the disk is full: {engine_message(one)}; {_MEND}"
         if _UNCLEAR_TEXT in str(one):
             return f"the disk is full or failing: {engine_message(one)}; {_MEND}"
+        if _UNOPENED_TEXT in str(one):
+            return (
+                "Dagster cannot open its log of runs; TIERHOUSE_HOME (or DAGSTER_HOME) must be writable for this user, "
+                "and its path without % and ?"
+            )
         if any(text in str(one) for text in _DAMAGED_TEXTS):
             return (
                 f"a file of Dagster's log of runs is damaged ({engine_message(one)}); move the folder `dagster` in TIERHOUSE_HOME "

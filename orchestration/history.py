@@ -13,6 +13,7 @@ from datetime import date
 from clickhouse_connect.driver.client import Client
 
 from orchestration import days_in_work, dbt
+from orchestration.business_zone import refuse_another_zone
 from orchestration.dbt import DbtFailure, one_by_one
 from orchestration.errors import TierhouseError
 from orchestration.operations import (
@@ -45,7 +46,9 @@ def published_days(client: Client, settings: Settings) -> list[date]:
 
 
 def refreshed_days(client: Client, settings: Settings) -> list[date]:
-    """The same for work that reads the facts. Raises TierhouseError where no day is published, or the facts are half changed."""
+    """The same for work that reads the facts. Raises TierhouseError where no day is published, the facts are half changed,
+    or the zone is another one."""
+    refuse_another_zone(client, settings)
     days = published_days(client, settings)
     if not days:
         raise TierhouseError("nothing is refreshed yet; run `tierhouse refresh` first")

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import datetime
 
 from clickhouse_connect.driver.client import Client
 
@@ -93,6 +94,17 @@ def start_run(client: Client, settings: Settings, run_id: str, as_of_date: str) 
         "SELECT {run_id:String}, {as_of:Date}, now64(3), NULL, 'running', NULL, '', {version:String}",
         parameters={"run_id": run_id, "as_of": as_of_date, "version": project_version(settings)},
     )
+
+
+def last_run(client: Client, settings: Settings) -> tuple[datetime | None, str, str]:
+    """When the run that started last ended, its status, and its message; nothing of each where none is logged."""
+    if client.command(f"EXISTS TABLE {_table(settings)}") != 1:
+        return None, "", ""
+    rows = client.query(
+        f"SELECT ended_at, status, message FROM {_table(settings)} ORDER BY started_at DESC, run_id LIMIT 1"
+    ).result_rows
+    ended, status, message = rows[0] if rows else (None, "", "")
+    return ended, str(status), str(message)
 
 
 def is_published(client: Client, settings: Settings, build_id: str) -> bool:

@@ -4,6 +4,7 @@
     materialized='incremental',
     incremental_strategy='insert_overwrite',
     full_refresh=false,
+    on_schema_change='append_new_columns',
     partition_by='as_of_date',
     order_by='(policy, customer_id)',
 ) }}

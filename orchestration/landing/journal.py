@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 from clickhouse_connect.driver.client import Client
 
+from orchestration.business_zone import keep_zone
 from orchestration.errors import TierhouseError
 from orchestration.landing.contract import TABLES
 from orchestration.landing.report import LandingReport, TableReport
@@ -24,10 +25,12 @@ _STEPS = {"judging": 1, "landing": 2, "refusing": 2, "landed": 3, "refused": 3, 
 def repair(client: Client, settings: Settings) -> str | None:
     """Finish or undo what a killed landing left behind. Call it under the writer lock, before landing is read.
 
-    Returns what was done in one line, or None when there was nothing to do. Raises TierhouseError for a full disk.
+    Returns what was done in one line, or None when there was nothing to do. Raises TierhouseError for a full disk,
+    and for a warehouse of another zone.
     """
     demand_space(client, settings)
     create_landing_tables(client, settings)
+    keep_zone(client, settings)
     unfinished = client.query(
         f"SELECT batch_id, any(loaded_at), argMax(state, step), argMax(report, step) "
         f"FROM {settings.database('incoming')}.journal GROUP BY batch_id HAVING max(step) < 3 ORDER BY any(loaded_at)"

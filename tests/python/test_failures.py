@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 from pathlib import Path
 
@@ -43,6 +45,20 @@ def test_a_step_whose_warehouse_is_gone_says_so() -> None:
     with pytest.raises(OperationalError) as refused:
         clickhouse_connect.get_client(host="127.0.0.1", port=port)
     assert _told(refused.value).startswith("the warehouse went away in the middle ([Errno 111] Connection refused);")
+
+
+def test_a_home_that_cannot_be_written_or_named_to_sqlite_is_told_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = OSError(errno.EROFS, os.strerror(errno.EROFS), "/home/shop/writer.lock")
+    assert (told_in_one_line(error) or "").startswith(
+        "cannot use /home/shop/writer.lock: Read-only file system; TIERHOUSE_HOME"
+    )
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    settings = Settings.from_environment({"TIERHOUSE_HOME": str(tmp_path / "100%25")})
+    with pytest.raises(Exception, match="unable to open database file") as unopened:
+        dagster_instance(settings).event_log_storage.all_asset_keys()
+    assert "without % and ?" in (told_in_one_line(unopened.value) or "")
 
 
 def test_what_is_damaged_or_wrong_in_the_state_of_dagster_is_told_in_one_line(

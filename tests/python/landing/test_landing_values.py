@@ -129,6 +129,18 @@ def test_a_timestamp_without_a_zone_is_read_in_the_business_zone(warehouse, tmp_
     assert [as_utc(moment) for (moment,) in found] == [utc(instant) for instant in instants.values()] * 2
 
 
+def test_the_zone_may_change_until_something_has_landed(warehouse, tmp_path):
+    london = replace(warehouse, settings=replace(warehouse.settings, zone="Europe/London"))
+    with pytest.raises(TierhouseError, match="nothing landed"):
+        warehouse.land(write_orders(tmp_path, [order()], [line(quantity="many")]))
+    london.land(write_orders(tmp_path, [order()], [line()]))
+    later = write_orders(tmp_path / "later", [order(2)], [line(2)])
+    with pytest.raises(TierhouseError, match="days in Europe/London, and TIERHOUSE_ZONE is Asia/Shanghai: set it to"):
+        warehouse.land(later)
+    london.land(later)
+    assert london.rows("SELECT order_id FROM {landing}.orders ORDER BY 1") == [(1,), (2,)]
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 def test_a_date_stays_the_date_where_its_midnight_is_skipped(warehouse, tmp_path, suffix):
     write = {".csv": write_csv, ".parquet": write_parquet}[suffix]

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from dbt.cli.main import dbtRunner
 from own_warehouse import OwnWarehouse, copied
 
 from orchestration import dbt
+from orchestration.errors import TierhouseError
+from orchestration.history import refreshed_days
 from orchestration.project import ensure_manifest
 
 
@@ -69,6 +72,36 @@ def test_empty_is_refused_where_the_marts_are_in_use(by_hand: Callable[..., str]
         "run", "--empty", "--select", "stg_orders"
     )
     assert client.command("SELECT count() FROM tierhouse_staging.stg_orders") > 0
+
+
+def test_another_zone_is_refused(by_hand: Callable[..., str], client: Client, warehouse: OwnWarehouse) -> None:
+    assert "are days in Asia/Shanghai, and TIERHOUSE_ZONE is Europe/London" in by_hand(
+        "run", "--select", "stg_orders", "--vars", "{zone: Europe/London}"
+    )
+    assert "Asia/Shanghai" in client.command("SHOW CREATE TABLE tierhouse_staging.stg_orders")
+    with pytest.raises(TierhouseError, match="set it to Asia/Shanghai"):
+        refreshed_days(client, replace(warehouse.settings, zone="Europe/London"))
+
+
+def test_tables_of_an_earlier_version_get_the_columns_that_they_lack(
+    by_hand: Callable[..., str], client: Client
+) -> None:
+    lacking = {
+        "seeds.labels": "label_zh",
+        "tiers.customer_tier_inputs": "cap_rank",
+        "tiers.customer_tier_states": "decision",
+    }
+    asked = {}
+    for table in lacking:
+        names = [name for name, *_ in client.query(f"DESCRIBE tierhouse_{table}").result_rows]
+        asked[table] = f"SELECT {', '.join(names)} FROM tierhouse_{table} ORDER BY ALL"
+    rows = {table: client.query(asked[table]).result_rows for table in lacking}
+    for table, column in lacking.items():
+        client.command(f"ALTER TABLE tierhouse_{table} DROP COLUMN {column}")
+    assert by_hand("run", "--select", "customer_tier_inputs", "customer_tier_states") == ""
+    assert by_hand("seed", "--select", "labels") == ""
+    for table in lacking:
+        assert client.query(asked[table]).result_rows == rows[table]
 
 
 def test_where_nothing_has_landed_a_build_says_so(by_hand: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:

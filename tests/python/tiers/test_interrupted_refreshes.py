@@ -17,6 +17,7 @@ from forked_commands import ForkedCommands
 from own_warehouse import REPOSITORY, OwnWarehouse, copied
 
 from orchestration import days_in_work, history
+from orchestration.doctor import examine
 from orchestration.refresh import refresh
 
 DAYS = [date(2024, 6, day) for day in range(28, 31)]
@@ -140,6 +141,10 @@ def test_a_day_whose_process_ends_before_it_is_published_is_what_it_was(shop: Ow
     )
     assert client.query(states, parameters={"day": DAYS[0]}).result_rows[0][0] > 0, "half of the day is there"
     assert [day.as_of_date for day in days_in_work.in_work(client, _settings())] == [DAYS[0]]
+
+    assert [problem for _, problem in examine() if problem] == [
+        "a refresh was cut off; run `tierhouse refresh`, which repairs what it left"
+    ]
 
     for _ in history.finish_interrupted(client, _settings()):
         pass
