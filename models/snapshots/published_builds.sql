@@ -73,3 +73,4 @@ group by as_of_date
 -- depends_on: {{ ref('tier_stability_snapshots') }}
 -- depends_on: {{ ref('tier_policy_frontier_snapshots') }}
 -- depends_on: {{ ref('churn_snapshots') }}
+-- depends_on: {{ ref('lifetime_value_snapshots') }}
