@@ -5,7 +5,8 @@
     {%- set silence = 'toString(round(' ~ row ~ '.silence_open_days))' -%}
     {%- set ratio = 'toString(round(' ~ row ~ '.gap_ratio, 1))' -%}
     {%- set gap = 'toString(round(' ~ row ~ '.expected_gap_days, 1))' -%}
-    {%- set category = 'ifNull(nullIf(' ~ row ~ ".dropped_category_name, ''), toString(ifNull(" ~ row ~ '.dropped_category_id, 0)))' -%}
+    {%- set nameless = "concat('" ~ ('category ' if english else '品类 ') ~ "', toString(ifNull(" ~ row ~ '.dropped_category_id, 0)))' -%}
+    {%- set category = 'ifNull(nullIf(' ~ row ~ ".dropped_category_name, ''), " ~ nameless ~ ')' -%}
     {%- set fall = 'toString(round(-100 * ifNull(' ~ row ~ '.spend_change, 0)))' -%}
     multiIf(
         {{ row }}.reason_code = 'account_closed', {{ "'the account is closed'" if english else "'账户已关闭'" }},

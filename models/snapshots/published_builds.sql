@@ -39,7 +39,7 @@ select
     any(snapshots.config_version) as config_version,
     count() as customer_count,
     -- Last day whose knowledge counts: the day itself, unless the snapshot was restated.
-    toDate(any({{ cutoff() }}) - interval 1 day, '{{ var("zone") }}') as known_until,
+    toDate(any({{ cutoff() }}) - interval 1 second, '{{ var("zone") }}') as known_until,
     {{ ladder_steps(configured('tier_standards')) }} as ladder,
     (
         select arrayMap(step -> step.2, arraySort(groupArray((tier_rank, toString(tier_label))))) from {{ configured('tier_standards') }}
@@ -73,3 +73,4 @@ group by as_of_date
 -- depends_on: {{ ref('tier_stability_snapshots') }}
 -- depends_on: {{ ref('tier_policy_frontier_snapshots') }}
 -- depends_on: {{ ref('churn_snapshots') }}
+-- depends_on: {{ ref('lifetime_value_snapshots') }}

@@ -98,7 +98,8 @@ def _of_categories(client: Client, settings: Settings, day: date, last_monday: d
     return frame_of(
         client,
         f"""
-        SELECT '{CATEGORY}' AS dimension, toString(of_product.top_id) AS member, any(top.category_name) AS member_name, week,
+        SELECT '{CATEGORY}' AS dimension, toString(of_product.top_id) AS member,
+            ifNull(nullIf(any(top.category_name), ''), member) AS member_name, week,
             toFloat64(sum(sold.net)) AS net_amount
         FROM (
             SELECT product_id, toMonday(business_date) AS week, sum(gross_amount) - sum(refunded) AS net

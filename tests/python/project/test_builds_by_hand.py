@@ -67,6 +67,12 @@ def test_every_column_that_the_pages_describe_exists(warehouse: OwnWarehouse, cl
     assert described - existing == set()
 
 
+def test_every_mart_and_column_tells_in_the_database_what_it_holds(client: Client) -> None:
+    in_marts = "WHERE database = 'tierhouse_marts' AND comment = ''"
+    assert client.query(f"SELECT name FROM system.tables {in_marts}").result_rows == []
+    assert client.query(f"SELECT table, name FROM system.columns {in_marts}").result_rows == []
+
+
 def test_empty_is_refused_where_the_marts_are_in_use(by_hand: Callable[..., str], client: Client) -> None:
     assert "would leave the views of a warehouse that is in use without rows" in by_hand(
         "run", "--empty", "--select", "stg_orders"
