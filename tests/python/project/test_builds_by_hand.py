@@ -89,27 +89,6 @@ def test_another_zone_is_refused(by_hand: Callable[..., str], client: Client, wa
         refreshed_days(client, replace(warehouse.settings, zone="Europe/London"))
 
 
-def test_tables_of_an_earlier_version_get_the_columns_that_they_lack(
-    by_hand: Callable[..., str], client: Client
-) -> None:
-    lacking = {
-        "seeds.labels": "label_zh",
-        "tiers.customer_tier_inputs": "cap_rank",
-        "tiers.customer_tier_states": "decision",
-    }
-    asked = {}
-    for table in lacking:
-        names = [name for name, *_ in client.query(f"DESCRIBE tierhouse_{table}").result_rows]
-        asked[table] = f"SELECT {', '.join(names)} FROM tierhouse_{table} ORDER BY ALL"
-    rows = {table: client.query(asked[table]).result_rows for table in lacking}
-    for table, column in lacking.items():
-        client.command(f"ALTER TABLE tierhouse_{table} DROP COLUMN {column}")
-    assert by_hand("run", "--select", "customer_tier_inputs", "customer_tier_states") == ""
-    assert by_hand("seed", "--select", "labels") == ""
-    for table in lacking:
-        assert client.query(asked[table]).result_rows == rows[table]
-
-
 def test_where_nothing_has_landed_a_build_says_so(by_hand: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TIERHOUSE_SCHEMA", "elsewhere")
     assert "nothing has landed yet; run `tierhouse demo`" in by_hand("run", "--select", "stg_orders")
@@ -163,3 +142,24 @@ def test_a_part_of_the_models_is_not_published_as_another_day(
     assert "hold 2024-06-30, and this selection would publish 2024-06-28 without making" in failure
     assert "customer_credit_features" in failure and "customer_scores" not in failure
     assert client.query(shown).result_rows == before
+
+
+def test_tables_of_an_earlier_version_get_the_columns_that_they_lack(
+    by_hand: Callable[..., str], client: Client
+) -> None:
+    lacking = {
+        "seeds.labels": "label_zh",
+        "tiers.customer_tier_inputs": "cap_rank",
+        "tiers.customer_tier_states": "decision",
+    }
+    asked = {}
+    for table in lacking:
+        names = [name for name, *_ in client.query(f"DESCRIBE tierhouse_{table}").result_rows]
+        asked[table] = f"SELECT {', '.join(names)} FROM tierhouse_{table} ORDER BY ALL"
+    rows = {table: client.query(asked[table]).result_rows for table in lacking}
+    for table, column in lacking.items():
+        client.command(f"ALTER TABLE tierhouse_{table} DROP COLUMN {column}")
+    assert by_hand("run", "--select", "customer_tier_inputs", "customer_tier_states") == ""
+    assert by_hand("seed", "--select", "labels") == ""
+    for table in lacking:
+        assert client.query(asked[table]).result_rows == rows[table]
