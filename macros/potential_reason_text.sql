@@ -64,7 +64,7 @@
         {%- set offered = 'toString(' ~ row ~ '.new_product_offered_count_180d)' -%}
         if(
             {{ row }}.new_product_offered_count_180d = 0,
-            {{ "'no product was launched since the first order'" if english else "'自首单以来没有新品上市'" }},
+            {{ "'no new product of 180 days is known that came after the first order'" if english else "'未见首单之后、180 天内上市的新品'" }},
             {% if english -%}
             concat('tried ', {{ tried }}, ' of ', {{ offered }}, ' new products of 180 days')
             {%- else -%}

@@ -88,10 +88,13 @@ final as (
         ) as cost_{{ window }},
         cast(totals.net_amount_{{ window }} - cost_{{ window }} as Nullable(Decimal(18, 2))) as gross_margin_{{ window }},
         {% endfor -%}
-        coalesce({{ ratio('totals.cost_known_gross_amount_to_date', 'totals.gross_amount_to_date') }}, 0) as cost_known_share_to_date,
+        -- Lines of which a discount took more than all have negative amounts.
+        least(greatest(
+            coalesce({{ ratio('totals.cost_known_gross_amount_to_date', 'greatest(totals.gross_amount_to_date, 0)') }}, 0), 0
+        ), 1) as cost_known_share_to_date,
         if(
             (select count() from {{ ref('stg_refunds') }} where known_at < {{ cutoff() }} and is_deleted = 0) > 0,
-            {{ ratio('totals.refund_amount_90d', 'totals.gross_amount_90d') }}, null
+            {{ ratio('totals.refund_amount_90d', 'greatest(totals.gross_amount_90d, 0)') }}, null
         ) as refund_amount_rate_90d
     from totals
 )

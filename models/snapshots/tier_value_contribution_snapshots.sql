@@ -1,5 +1,6 @@
 -- One row per as-of date, build and tier of the ladder, also tiers without customers. Cumulative shares run from the best
--- tier downwards. Amounts are those of the 90 days that end on the as-of date.
+-- tier downwards. Amounts are those of the 90 days that end on the as-of date. Of a loss no tier has a share: the tiers that
+-- earn would have the negative ones.
 {{ config(order_by='tier_rank') }}
 
 with tiers as (
@@ -22,8 +23,8 @@ shares as (
     select
         *,
         {{ ratio('customer_count', 'sum(customer_count) over ()') }} as customer_share,
-        {{ ratio('net_amount', 'sum(net_amount) over ()') }} as net_amount_share,
-        {{ ratio('gross_margin', 'sum(gross_margin) over ()') }} as gross_margin_share
+        {{ ratio('net_amount', 'greatest(sum(net_amount) over (), 0)') }} as net_amount_share,
+        {{ ratio('gross_margin', 'greatest(sum(gross_margin) over (), 0)') }} as gross_margin_share
     from tiers
 )
 

@@ -103,7 +103,7 @@ def tiers(result: Simulation) -> list[Record]:
                         "customer_count": count,
                         "customer_share": count / len(result.base.customer_ids),
                         "net_amount_90d": net,
-                        "net_amount_share": float(net / _money(sales.sum())) if sales.sum() else None,
+                        "net_amount_share": float(net / _money(sales.sum())) if sales.sum() > 0 else None,
                         "discount_rate": float(rate),
                         "discount_cost_90d": (net * rate).quantize(Decimal("0.01")),
                     }

@@ -102,10 +102,10 @@ def _order_ratios(facts: Facts, cents: pd.DataFrame) -> pd.DataFrame:
     orders, customers = facts.orders, cents.index
     last_90 = within(orders, facts.day, 90)
     hundred_orders = _count(last_90, customers) * 100  # cents / (100 * n) rounds once, so exact averages stay exact
-    refund_rate = _divide(_per_customer(last_90, "refund", customers), cents["gross_amount_90d"])
+    refund_rate = _divide(_per_customer(last_90, "refund", customers), cents["gross_amount_90d"].clip(lower=0))
     known_share = _divide(
-        _per_customer(orders, "gross_with_cost", customers), _per_customer(orders, "gross", customers)
-    )
+        _per_customer(orders, "gross_with_cost", customers), _per_customer(orders, "gross", customers).clip(lower=0)
+    ).clip(0, 1)
     return pd.DataFrame(
         {
             "average_order_value_90d": _divide(
