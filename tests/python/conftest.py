@@ -43,6 +43,11 @@ _LONGEST = (
 )
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One worker more than processors: now and then each waits for a server that starts, stops or is watched doing nothing."""
+    return min((os.cpu_count() or 1) + 1, 6)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: _LONGEST.index(item.path.stem) if item.path.stem in _LONGEST else len(_LONGEST))
 

@@ -42,7 +42,9 @@ class MortalClient:
 
 
 @pytest.fixture
-def delivery(tmp_path):
+def delivery(warehouse, tmp_path):
+    # The first landing alone writes the zone down: all of a test are to take the same statements.
+    keep_zone(warehouse.client, warehouse.settings)
     lines = [line(1, 1), line(1, 2, unit_price="¥2.55"), line(2), line(2), line(2, 2, quantity="-1")]
     return write_orders(tmp_path / "batch", [order(1), order(2)], lines)
 
@@ -110,8 +112,6 @@ def test_a_kill_while_rows_are_tidied_leaves_nothing_of_the_batch(warehouse, del
 
 def test_half_an_attached_table_is_completed(warehouse, delivery):
     unlimited = type(warehouse.settings)(**{**vars(warehouse.settings), "refusal_limit": 1.0})
-    # Which the first landing alone writes down.
-    keep_zone(warehouse.client, unlimited)
     counting = MortalClient(warehouse.client, 10**6)
     land_directory(counting, unlimited, delivery)
     expected = warehouse.contents("order_lines")
