@@ -11,7 +11,7 @@ from orchestration.days_in_work import in_work
 from orchestration.errors import TierhouseError
 from orchestration.failures import told_in_one_line
 from orchestration.history import refreshed_days
-from orchestration.lock import writer_lock
+from orchestration.lock import living_holder
 from orchestration.operations import last_run
 from orchestration.project import PROJECT_DIR
 from orchestration.quality.seeds import check_seeds, seed_notes
@@ -74,11 +74,12 @@ def _landed() -> None:
 def _refreshed() -> None:
     settings = ensure_running(Settings.from_environment())
     client = connect(settings, autogenerate_session_id=False)
-    # What is under way looks like what was cut off.
-    with writer_lock(settings, "tierhouse doctor"):
-        refreshed_days(client, settings)
-        ended, status, message = last_run(client, settings)
-        if in_work(client, settings) or status in ("running", "killed"):
-            raise TierhouseError("a refresh was cut off; run `tierhouse refresh`, which repairs what it left")
-        if status == "failed":
-            raise TierhouseError(f"the one that ended at {ended:%Y-%m-%d %H:%M} UTC failed: {message}")
+    if living_holder(settings):
+        # What is under way looks like what was cut off.
+        return
+    refreshed_days(client, settings)
+    ended, status, message = last_run(client, settings)
+    if in_work(client, settings) or status in ("running", "killed"):
+        raise TierhouseError("a refresh was cut off; run `tierhouse refresh`, which repairs what it left")
+    if status == "failed":
+        raise TierhouseError(f"the one that ended at {ended:%Y-%m-%d %H:%M} UTC failed: {message}")

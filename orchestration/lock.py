@@ -56,12 +56,17 @@ def writer_lock(
             file.truncate(0)
 
 
-def holding_process(settings: Settings) -> int | None:
-    """The process that says it holds the writer lock; it may be dead by now. None where nobody does."""
+def living_holder(settings: Settings) -> int | None:
+    """The process that holds the writer lock, without a try to take it; None where nobody does, or who held it was killed."""
     try:
-        return int(json.loads((settings.home / "writer.lock").read_text(encoding="utf-8"))["process"])
+        process = int(json.loads((settings.home / "writer.lock").read_text(encoding="utf-8"))["process"])
+        os.kill(process, 0)
+    except PermissionError:
+        # Of another user.
+        return process
     except (OSError, ValueError, KeyError, TypeError):
         return None
+    return process
 
 
 def _taken(file: TextIO) -> bool:

@@ -6,15 +6,13 @@ from one that works, so every later run would wait behind it.
 
 from __future__ import annotations
 
-import os
-
 from dagster import DagsterRun
 from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, WorkerStatus
 from dagster._grpc.types import CanCancelExecutionRequest, CanCancelExecutionResult
 from dagster._serdes import ConfigurableClassData, deserialize_value
 
-from orchestration.lock import holding_process
+from orchestration.lock import living_holder
 from orchestration.warehouse.settings import Settings
 
 # Tag of a run that a command of ours executes in its own process, which holds the writer lock meanwhile: that process.
@@ -36,9 +34,8 @@ class WatchedRunLauncher(DefaultRunLauncher):
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
         """Not found only where that is certain: whoever does not answer in time may be busy."""
         if PROCESS in run.tags:
-            return _health(
-                _holds_the_lock(int(run.tags[PROCESS])), "the command that it ran in has ended without a word"
-            )
+            is_alive = living_holder(Settings.from_environment()) == int(run.tags[PROCESS])
+            return _health(is_alive, "the command that it ran in has ended without a word")
         server = self._get_grpc_client_for_termination(run.run_id)
         if server is None:
             return CheckRunHealthResult(WorkerStatus.RUNNING)
@@ -56,15 +53,3 @@ def _health(is_alive: bool, why_not: str) -> CheckRunHealthResult:
         if is_alive
         else CheckRunHealthResult(WorkerStatus.NOT_FOUND, why_not)
     )
-
-
-def _holds_the_lock(process: int) -> bool:
-    if holding_process(Settings.from_environment()) != process:
-        return False
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
