@@ -103,6 +103,9 @@ def _parse(settings: Settings, global_arguments: list[str]) -> Any:
 
     _parse_anew_for_no_other_address()
     result = dbtRunner().invoke([*global_arguments, "parse", *_paths(settings)])
+    if result.exception is not None and not isinstance(result.exception, Exception):
+        # Somebody ends the command: dbt takes that for an error of its own.
+        raise result.exception
     if not result.success:
         raise TierhouseError(f"the dbt project does not parse: {' '.join(str(result.exception).split())}")
     return result.result

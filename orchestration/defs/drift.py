@@ -4,6 +4,7 @@ import dagster as dg
 
 from orchestration.defs.partitions import daily
 from orchestration.defs.resources import Warehouse, patient_lock
+from orchestration.defs.retries import again_where_disconnected
 from orchestration.predictive.drift import CODE_VERSION
 from orchestration.progress import report
 
@@ -18,14 +19,13 @@ from orchestration.progress import report
     tags={"runs": "weekly_predictions"},
     kinds={"python"},
     backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=1),
-    retry_policy=dg.RetryPolicy(max_retries=2, delay=10),
 )
 def feature_drift(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
     # Imported when it runs: every refresh imports this module.
     from orchestration.predictive import store_drift
 
     settings = warehouse.settings()
-    with patient_lock(settings, f"drift of {context.partition_key}", context.log):
+    with patient_lock(settings, f"drift of {context.partition_key}", context.log), again_where_disconnected():
         rows = store_drift.refresh_drift(warehouse.client(), settings, context.partition_key)
     report("drift", len(rows))
     alarms = [row["feature"] for row in rows if row["is_alarm"]]

@@ -7,6 +7,7 @@ import dagster as dg
 
 from orchestration.defs.partitions import daily
 from orchestration.defs.resources import RefreshRun, Warehouse
+from orchestration.defs.retries import again_where_disconnected
 from orchestration.predictive import order_histories, store_churn, store_lifetime_value, store_potential
 from orchestration.predictive.churn_model import CODE_VERSION as CHURN_VERSION
 from orchestration.predictive.lifetime_value import OPTIONS as LIFETIME_VALUE_OPTIONS
@@ -19,7 +20,6 @@ _DAILY: dict[str, Any] = {
     "partitions_def": daily(),
     "kinds": {"python"},
     "backfill_policy": dg.BackfillPolicy.multi_run(max_partitions_per_run=1),
-    "retry_policy": dg.RetryPolicy(max_retries=2, delay=10),
 }
 
 
@@ -37,6 +37,7 @@ _DAILY: dict[str, Any] = {
     code_version=POTENTIAL_VERSION,
     **_DAILY,
 )
+@again_where_disconnected()
 def potential(context: dg.AssetExecutionContext, warehouse: Warehouse, refresh_run: RefreshRun) -> dg.MaterializeResult:
     result = store_potential.refresh_potential(warehouse.client(), warehouse.settings(), context.partition_key)
     report("potential", len(result))
@@ -60,6 +61,7 @@ def potential(context: dg.AssetExecutionContext, warehouse: Warehouse, refresh_r
     code_version=CHURN_VERSION,
     **_DAILY,
 )
+@again_where_disconnected()
 def churn(context: dg.AssetExecutionContext, warehouse: Warehouse, refresh_run: RefreshRun) -> dg.MaterializeResult:
     client, settings, day = warehouse.client(), warehouse.settings(), context.partition_key
     histories = order_histories.from_features(client, settings, date.fromisoformat(day))
@@ -87,6 +89,7 @@ def churn(context: dg.AssetExecutionContext, warehouse: Warehouse, refresh_run: 
     code_version=LIFETIME_VALUE_OPTIONS.code_version,
     **_DAILY,
 )
+@again_where_disconnected()
 def lifetime_value(
     context: dg.AssetExecutionContext, warehouse: Warehouse, refresh_run: RefreshRun
 ) -> dg.MaterializeResult:

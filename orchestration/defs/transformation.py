@@ -17,6 +17,7 @@ from orchestration import days_in_work
 from orchestration.dbt import DbtFailure, build, one_by_one
 from orchestration.defs.partitions import daily
 from orchestration.defs.resources import RefreshRun, Warehouse
+from orchestration.defs.retries import again_where_disconnected
 from orchestration.operations import is_project_settled, is_published, settle_project, unsettle_project
 from orchestration.progress import report
 from orchestration.project import ensure_manifest, is_settled_node, project_version
@@ -91,7 +92,7 @@ def _build(step: str, context: AssetExecutionContext, warehouse: Warehouse, full
         days_in_work.begin(client, settings, date.fromisoformat(context.partition_key), context.run.run_id)
     unchanged = set(selected & settled_keys()) if is_settled and is_whole_step else set()
     try:
-        for event in build(settings, context.run.run_id, context.partition_key, arguments):
+        for event in _events(settings, context, arguments):
             report(step, event)
             key = _asset_key(event)
             if key is None or key in selected:
@@ -102,12 +103,11 @@ def _build(step: str, context: AssetExecutionContext, warehouse: Warehouse, full
                 message = DbtCoreCliEventMessage(raw_event=dict(event), event_history_metadata={})
                 yield from message.to_default_asset_events(_manifest(), TRANSLATOR, context)
     except DbtFailure as failure:
-        raise dg.Failure(str(failure), allow_retries=_is_connection_fault(str(failure))) from None
+        raise dg.Failure(str(failure)) from None
     if PUBLISHED in selected and not is_published(client, settings, context.run.run_id):
         # As where a run that failed is gone on with: the rows of the build have the name of the run that made them.
         raise dg.Failure(
-            f"nothing is published: this run has not made the tiers of {context.partition_key}; run the whole day again (re-execute all)",
-            allow_retries=False,
+            f"nothing is published: this run has not made the tiers of {context.partition_key}; run the whole day again (re-execute all)"
         )
     if step == "marts" and is_whole_step and not is_settled:
         settle_project(client, settings, version)
@@ -115,6 +115,11 @@ def _build(step: str, context: AssetExecutionContext, warehouse: Warehouse, full
         key = min(unchanged)
         yield from _unchanged_before(key, step, unchanged)
         yield _as_it_was(key, unchanged)
+
+
+def _events(settings: Settings, context: AssetExecutionContext, arguments: list[str]) -> Iterator[Mapping[str, Any]]:
+    with again_where_disconnected():
+        yield from build(settings, context.run.run_id, context.partition_key, arguments)
 
 
 def _unchanged_before(key: dg.AssetKey, step: str, unchanged: set[dg.AssetKey]) -> Iterator[dg.MaterializeResult]:
@@ -137,10 +142,6 @@ def _asset_key(event: Mapping[str, Any]) -> dg.AssetKey | None:
     return TRANSLATOR.get_asset_key(node) if node.get("resource_type") in ("model", "seed") else None
 
 
-def _is_connection_fault(text: str) -> bool:
-    return any(sign in text for sign in ("Connection refused", "ConnectionError", "Connection reset", "timed out"))
-
-
 def _assets(step: str) -> dg.AssetsDefinition:
     @dbt_assets(
         manifest=MANIFEST,
@@ -150,7 +151,6 @@ def _assets(step: str) -> dg.AssetsDefinition:
         exclude=EXCLUSIONS[step],
         partitions_def=daily(),
         backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=1),
-        retry_policy=dg.RetryPolicy(max_retries=2, delay=10),
     )
     def run(context: AssetExecutionContext, config: RefreshConfig, warehouse: Warehouse, refresh_run: RefreshRun):
         yield from _build(step, context, warehouse, full=config.full and step == "features")

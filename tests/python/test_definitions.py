@@ -64,6 +64,12 @@ def test_it_runs_at_five_every_morning_and_on_mondays_in_the_business_zone(defin
     assert (weekly.cron_schedule, weekly.execution_timezone) == ("0 6 * * 1", "Asia/Shanghai")
 
 
+def test_no_step_has_a_retry_policy_which_would_try_again_what_somebody_ends(definitions: dg.Definitions) -> None:
+    for job in ("weekly_refresh", "weekly_predictions", "monthly_evaluation", "quarterly_review"):
+        nodes = definitions.resolve_job_def(job).graph.nodes
+        assert [node.name for node in nodes if node.definition.retry_policy] == [] and nodes
+
+
 def test_a_refresh_judges_landing_inputs_and_the_build(definitions: dg.Definitions) -> None:
     job = definitions.resolve_job_def("daily_refresh")
     names = {node.name for node in job.graph.nodes}

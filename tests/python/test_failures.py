@@ -6,13 +6,18 @@ import errno
 import os
 import socket
 from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
 
 import clickhouse_connect
 import dagster as dg
 import pytest
-from clickhouse_connect.driver.exceptions import OperationalError
+from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 from dagster._core.errors import DagsterExecutionInterruptedError
+from dbt.cli.main import dbtRunner
 
+from orchestration import dbt
+from orchestration.defs.retries import again_where_disconnected
 from orchestration.errors import TierhouseError
 from orchestration.failures import INTERRUPTED, first_failure, told_in_one_line
 from orchestration.refresh import dagster_instance
@@ -77,3 +82,34 @@ def test_what_is_damaged_or_wrong_in_the_state_of_dagster_is_told_in_one_line(
     (tmp_path / "dagster.yaml").write_text("concurrency: [")
     with pytest.raises(TierhouseError, match=f"Dagster does not accept DAGSTER_HOME={tmp_path}: while parsing"):
         dagster_instance(settings)
+
+
+def test_a_step_is_tried_again_where_the_warehouse_was_away_and_not_where_somebody_ends_it() -> None:
+    tries: list[type[BaseException]] = []
+
+    def run_of(first: BaseException) -> dg.ExecuteInProcessResult:
+        @dg.op
+        @again_where_disconnected()
+        def step() -> None:
+            tries.append(type(first))
+            if tries.count(type(first)) == 1:
+                raise first
+
+        @dg.job
+        def job() -> None:
+            step()
+
+        return job.execute_in_process(raise_on_error=False, instance=dg.DagsterInstance.ephemeral())
+
+    with mock.patch("time.sleep"):
+        assert run_of(OperationalError("Connection refused")).success
+        assert not run_of(DatabaseError("Code: 60. DB::Exception: no such table")).success
+        assert not run_of(KeyboardInterrupt()).success
+    assert [tries.count(one) for one in (OperationalError, DatabaseError, KeyboardInterrupt)] == [2, 1, 1]
+
+
+def test_an_interruption_while_dbt_parses_is_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    interrupted = SimpleNamespace(success=False, exception=DagsterExecutionInterruptedError())
+    monkeypatch.setattr(dbtRunner, "invoke", lambda *_: interrupted)
+    with pytest.raises(DagsterExecutionInterruptedError):
+        dbt.parse(Settings.from_environment({"TIERHOUSE_HOME": str(tmp_path)}))
