@@ -41,6 +41,7 @@
     {%- else -%}
         {{ config.get('sql_header', default='') }}
         create table {{ relation }}
+        {{ columns_with_codecs(sql, config.get('t64_columns')) if config.get('t64_columns') }}
         {{ engine_clause() }}
         {{ order_cols(label='order by') }}
         {{ primary_key_clause(label='primary key') }}
@@ -52,6 +53,22 @@
         )
         {{ adapter.get_model_query_settings(model) }}
     {%- endif -%}
+{%- endmacro %}
+
+{# The columns of a query with their types, and the codec of those that `t64_columns` lists: amounts, quantities and numbers of things
+   use few of their 64 bits, and leaving out the others is less work than to look for repetitions (docs/decisions.md). #}
+{% macro columns_with_codecs(sql, t64_columns) -%}
+    {%- set columns = run_query('describe (' ~ sql ~ ')').rows -%}
+    {%- set unknown = t64_columns | reject('in', columns | map(attribute='name') | list) | list -%}
+    {%- if unknown -%}
+        {{ exceptions.raise_compiler_error('t64_columns of ' ~ model.name ~ ' names no column of its query: ' ~ unknown | join(', ')) }}
+    {%- endif -%}
+    (
+        {% for column in columns -%}
+        {{ adapter.quote(column['name']) }} {{ column['type'] }}{{ ' codec(T64, LZ4)' if column['name'] in t64_columns }}
+        {{- ',' if not loop.last }}
+        {% endfor %}
+    )
 {%- endmacro %}
 
 {# A model that replaces partitions compares its columns with those of its table when the new rows are there, see below. #}

@@ -9,6 +9,10 @@
     settings={'enable_block_number_column': 1, 'enable_block_offset_column': 1},
     partition_by='toYYYYMM(business_date)',
     order_by='(order_id, line_no, known_from)',
+    t64_columns=[
+        'line_no', 'product_id', 'quantity', 'unit_price', 'unit_cost', 'gross_amount', 'discount_amount', 'tier_discount_amount',
+        'cost_amount',
+    ],
 ) }}
 
 {% set columns = [
@@ -60,12 +64,27 @@ header_periods as (
     )
 ),
 
+-- Of lines that came more than once: the versions that a later one follows. Few columns of few lines, so that the lines
+-- themselves are read once.
+line_ends as (
+    select order_id, line_no, known_at, known_to
+    from {{ with_known_period(
+        '(select order_id, line_no, known_at from ' ~ ref('stg_order_lines') ~ ')', ['order_id', 'line_no'],
+        'order_id in ' ~ with_line_versions
+    ) }}
+    where known_to < {{ end_of_time() }}
+),
+
 line_periods as (
-    select * from {{ with_known_period(ref('stg_order_lines'), ['order_id', 'line_no'], 'order_id in ' ~ with_line_versions) }}
-    union all
-    select *, known_at, {{ end_of_time() }}
-    from {{ ref('stg_order_lines') }}
-    where {{ changed }} and order_id not in {{ with_line_versions }}
+    select
+        lines.*,
+        lines.known_at as known_from,
+        coalesce(line_ends.known_to, {{ end_of_time() }}) as known_to
+    from (select * from {{ ref('stg_order_lines') }} where {{ changed }}) as lines
+    -- The last condition spares the lines of all other orders the look-up.
+    left any join line_ends
+        on lines.order_id = line_ends.order_id and lines.line_no = line_ends.line_no and lines.known_at = line_ends.known_at
+            and lines.order_id in {{ with_line_versions }}
 ),
 
 recomputed as (

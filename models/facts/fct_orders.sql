@@ -10,6 +10,10 @@
     partition_by='toYYYYMM(business_date)',
     order_by='(customer_id, business_date, order_id, known_from)',
     query_settings={'optimize_aggregation_in_order': 1},
+    t64_columns=[
+        'order_id', 'known_from', 'ordered_at', 'business_date', 'line_count', 'gross_amount', 'refund_amount', 'net_amount',
+        'discount_amount', 'tier_discount_amount', 'cost_known_gross_amount',
+    ],
 ) }}
 
 {% set columns = [

@@ -11,6 +11,8 @@ from orchestration.warehouse.settings import Settings
 # Sorted ids and clocks differ little from row to row: their deltas compress tenfold at the speed of LZ4.
 _DELTA = {"UInt64": "CODEC(Delta(8), LZ4)", "UInt32": "CODEC(Delta(4), LZ4)"}
 _CLOCK = "CODEC(Delta(8), LZ4)"
+# Amounts, quantities and numbers of things use few of their bits (docs/decisions.md, Numbers are stored by the bits they use).
+_NUMBER = "CODEC(T64, LZ4)"
 
 AUDIT_COLUMNS = {
     "batch_id": ("String", "Batch of the load"),
@@ -141,4 +143,6 @@ def quoted(text: str) -> str:
 def _codec(table: Table, column: Column) -> str:
     if column.name == "updated_at" or (column.kind == "time" and not column.nullable):
         return _CLOCK
-    return _DELTA.get(column.type, "") if column.name == table.key[0] else ""
+    if column.name == table.key[0] and column.type in _DELTA:
+        return _DELTA[column.type]
+    return _NUMBER if column.type in ("UInt16", "UInt32", "UInt64") or column.type.startswith("Decimal") else ""

@@ -141,3 +141,15 @@ def test_a_table_with_an_index_is_made_as_the_adapter_does(project: Project) -> 
         "SELECT name FROM system.data_skipping_indices WHERE database = {name:String}", {"name": PREFIX}
     )
     assert found.result_rows == [("by_note",)]
+
+
+def test_numbers_are_stored_by_the_bits_they_use_where_a_table_lists_them(project: Project) -> None:
+    project.make(table("SELECT 1 AS key, toDecimal64(number, 2) AS amount FROM numbers(3)", ", t64_columns=['amount']"))
+    assert project.rows("amount") == [(0,), (1,), (2,)]
+    assert project.client.query(
+        f"SELECT name, compression_codec FROM system.columns WHERE database = '{PREFIX}' ORDER BY position"
+    ).result_rows == [("key", ""), ("amount", "CODEC(T64, LZ4)")]
+
+
+def test_a_listed_number_that_the_query_does_not_have_is_named(project: Project) -> None:
+    assert "names no column of its query: price" in project.build(table("SELECT 1 AS key", ", t64_columns=['price']"))
