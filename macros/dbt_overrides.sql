@@ -58,7 +58,7 @@
 {# The columns of a query with their types, and the codec of those that `t64_columns` lists: amounts, quantities and numbers of things
    use few of their 64 bits, and leaving out the others is less work than to look for repetitions (docs/decisions.md). #}
 {% macro columns_with_codecs(sql, t64_columns) -%}
-    {%- set columns = run_query('describe (' ~ sql ~ ')').rows -%}
+    {%- set columns = run_query('describe (' ~ sql ~ ') ' ~ adapter.get_model_query_settings(model)).rows -%}
     {%- set unknown = t64_columns | reject('in', columns | map(attribute='name') | list) | list -%}
     {%- if unknown -%}
         {{ exceptions.raise_compiler_error('t64_columns of ' ~ model.name ~ ' names no column of its query: ' ~ unknown | join(', ')) }}
@@ -94,6 +94,10 @@
         {{ get_create_table_as_sql(False, new_data, sql) }}
     {% endcall %}
     {%- set found = new_rows_in(new_data, existing_relation) -%}
+    {%- if not found['has_same_columns'] and on_schema_change == 'append_new_columns' -%}
+        {% do let_columns_be_null(new_data, existing_relation) %}
+        {%- set found = new_rows_in(new_data, existing_relation) -%}
+    {%- endif -%}
     {%- if not found['has_same_columns'] and on_schema_change != 'ignore' -%}
         {% do adapter.drop_relation(new_data) %}
         {%- set changes = adapter.check_incremental_schema_changes(
@@ -116,6 +120,27 @@
         {% endcall %}
     {% endif %}
     {% do adapter.drop_relation(new_data) %}
+{% endmacro %}
+
+{# Makes columns Nullable that are so in the new rows: a later version may know that it does not know. Stored days keep their values. #}
+{% macro let_columns_be_null(new_data, existing_relation) %}
+    {%- set columns = run_query(
+        "select stored.name, new.type
+        from system.columns as new
+        inner join system.columns as stored on new.name = stored.name
+        where new.database = '" ~ new_data.schema ~ "' and new.table = '" ~ new_data.identifier ~ "'
+            and stored.database = '" ~ existing_relation.schema ~ "' and stored.table = '" ~ existing_relation.identifier ~ "'
+            and new.type = concat('Nullable(', stored.type, ')')
+        order by stored.position"
+    ).rows -%}
+    {% if columns %}
+        {% call statement('let_columns_be_null') %}
+            alter table {{ existing_relation }}
+            {%- for column in columns %}
+                modify column {{ adapter.quote(column[0]) }} {{ column[1] }}{{ ', ' if not loop.last }}
+            {%- endfor %}
+        {% endcall %}
+    {% endif %}
 {% endmacro %}
 
 {# Whether two tables have the same columns, and the partitions that the first one fills, by their ids, joined by commas. #}

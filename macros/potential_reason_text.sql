@@ -60,10 +60,10 @@
             )
         ))
     {%- else -%}
-        {%- set tried = 'toString(' ~ row ~ '.new_product_tried_count_180d)' -%}
-        {%- set offered = 'toString(' ~ row ~ '.new_product_offered_count_180d)' -%}
+        {%- set tried = 'toString(assumeNotNull(' ~ row ~ '.new_product_tried_count_180d))' -%}
+        {%- set offered = 'toString(assumeNotNull(' ~ row ~ '.new_product_offered_count_180d))' -%}
         if(
-            {{ row }}.new_product_offered_count_180d = 0,
+            coalesce({{ row }}.new_product_offered_count_180d, 0) = 0,
             {{ "'no new product of 180 days is known that came after the first order'" if english else "'未见首单之后、180 天内上市的新品'" }},
             {% if english -%}
             concat('tried ', {{ tried }}, ' of ', {{ offered }}, ' new products of 180 days')

@@ -2,6 +2,8 @@
 -- Scored are customers with a valid order up to the as-of date, as known at the cut-off.
 {{ config(order_by='customer_id') }}
 
+{% set has_refunds = '(select count() from ' ~ ref('stg_refunds') ~ ' where known_at < ' ~ cutoff() ~ ' and is_deleted = 0) > 0' %}
+
 with orders as (
     select
         customer_id, business_date, gross_amount, refund_amount, net_amount, tier_discount_amount, cost_amount,
@@ -57,7 +59,7 @@ final as (
         toUInt32(arrayCount(order_date -> order_date > {{ as_of() }} - 90, totals.order_dates)) as order_day_count_90d,
         {% for amount in [
             'gross_amount_90d', 'net_amount_30d', 'net_amount_90d', 'net_amount_365d', 'net_amount_prior_90d',
-            'net_amount_prior_180d', 'net_amount_prior_364d', 'net_amount_to_date', 'refund_amount_90d',
+            'net_amount_prior_180d', 'net_amount_prior_364d', 'net_amount_to_date',
             'tier_discount_amount_90d', 'tier_discount_amount_to_date',
         ] -%}
         cast(totals.{{ amount }} as Decimal(18, 2)) as {{ amount }},
@@ -92,10 +94,8 @@ final as (
         least(greatest(
             coalesce({{ ratio('totals.cost_known_gross_amount_to_date', 'greatest(totals.gross_amount_to_date, 0)') }}, 0), 0
         ), 1) as cost_known_share_to_date,
-        if(
-            (select count() from {{ ref('stg_refunds') }} where known_at < {{ cutoff() }} and is_deleted = 0) > 0,
-            {{ ratio('totals.refund_amount_90d', 'greatest(totals.gross_amount_90d, 0)') }}, null
-        ) as refund_amount_rate_90d
+        if({{ has_refunds }}, toNullable(cast(totals.refund_amount_90d as Decimal(18, 2))), null) as refund_amount_90d,
+        {{ ratio('refund_amount_90d', 'greatest(totals.gross_amount_90d, 0)') }} as refund_amount_rate_90d
     from totals
 )
 

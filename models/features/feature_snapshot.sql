@@ -6,6 +6,7 @@
 {% set has_complaints = delivered.format(ref('stg_complaints')) %}
 {% set has_invoices = delivered.format(ref('stg_invoices')) %}
 {% set has_categories = '(select countIf(category_id is not null) > 0 from ' ~ ref('dim_products') ~ ')' %}
+{% set has_launches = '(select countIf(launched_on is not null) > 0 from ' ~ ref('dim_products') ~ ')' %}
 
 with customers as (
     select * from {{ ref('dim_customers') }}
@@ -45,8 +46,9 @@ final as (
 
         if({{ has_categories }}, toNullable(toUInt32(coalesce(category_counts.category_count_90d, 0))), null) as category_count_90d,
         products.product_count_90d as product_count_90d,
-        products.new_product_offered_count_180d as new_product_offered_count_180d,
-        products.new_product_tried_count_180d as new_product_tried_count_180d
+        {% for column in ['new_product_offered_count_180d', 'new_product_tried_count_180d'] -%}
+        if({{ has_launches }}, toNullable(products.{{ column }}), null) as {{ column }}{{ ',' if not loop.last }}
+        {% endfor %}
     from {{ ref('customer_order_features') }} as orders
     inner join customers on orders.customer_id = customers.customer_id
     inner join {{ ref('customer_product_features') }} as products on orders.customer_id = products.customer_id

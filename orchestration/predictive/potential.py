@@ -114,7 +114,8 @@ def potential(features: pd.DataFrame, spend: pd.DataFrame, weights: dict[str, fl
 
     features: one row per customer: customer_id, business_type, region_code, order_count_90d, net_amount_90d,
         net_amount_prior_90d, days_since_first_order, category_count_90d (NaN
-        when products have no categories), new_product_offered_count_180d, new_product_tried_count_180d.
+        when products have no categories), new_product_offered_count_180d, new_product_tried_count_180d
+        (NaN when no launch is known).
     spend: category spend (see `category_headroom`).
     weights: of headroom, growth and acceptance; parts that are unknown give their weight to the others.
     Returns customer_id, category_headroom_90d (CNY, 2 decimals), growth_rate_90d, the shares of PARTS in [0, 1] and

@@ -12,7 +12,8 @@ from orchestration.warehouse.settings import Settings
 _FEATURES = (
     "customer_id, business_type, region_code, order_count_90d, toFloat64(net_amount_90d) AS net_amount_90d, "
     "toFloat64(net_amount_prior_90d) AS net_amount_prior_90d, days_since_first_order, category_count_90d, "
-    "new_product_offered_count_180d, new_product_tried_count_180d"
+    "toFloat64(new_product_offered_count_180d) AS new_product_offered_count_180d, "
+    "toFloat64(new_product_tried_count_180d) AS new_product_tried_count_180d"
 )
 
 

@@ -79,6 +79,7 @@ def _order_amounts(facts: Facts, customers: pd.Index) -> pd.DataFrame:
     """Sums over orders, in cents."""
     orders, day = facts.orders, facts.day
     last_90, last_365 = within(orders, day, 90), within(orders, day, 365)
+    unknown = pd.Series(pd.NA, index=customers, dtype="Int64")
     amounts = {
         "gross_amount_90d": _per_customer(last_90, "gross", customers),
         "net_amount_30d": _per_customer(within(orders, day, 30), "net", customers),
@@ -86,6 +87,7 @@ def _order_amounts(facts: Facts, customers: pd.Index) -> pd.DataFrame:
         "net_amount_365d": _per_customer(last_365, "net", customers),
         "net_amount_to_date": _per_customer(orders, "net", customers),
         "net_amount_prior_90d": _per_customer(within(orders, day - 90, 90), "net", customers),
+        "refund_amount_90d": _per_customer(last_90, "refund", customers) if len(facts.refunds) else unknown,
         "tier_discount_amount_90d": _per_customer(last_90, "tier_discount", customers),
         "tier_discount_amount_to_date": _per_customer(orders, "tier_discount", customers),
     }
@@ -187,12 +189,13 @@ def _new_products(facts: Facts, customers: pd.Index) -> pd.DataFrame:
     tried = lines[["customer_id", "product_id"]].drop_duplicates()
     tried = tried[tried["product_id"].isin(launched.index)]
     was_offered = tried["product_id"].map(launched) >= tried["customer_id"].map(first)
-    return pd.DataFrame(
+    counts = pd.DataFrame(
         {
             "new_product_offered_count_180d": pd.Series(offered, index=customers),
             "new_product_tried_count_180d": _count(tried[was_offered], customers),
         }
     )
+    return counts if facts.products["launched_on"].notna().any() else counts * np.nan
 
 
 def _is_on_credit_terms(facts: Facts, customers: pd.Index) -> pd.Series:
