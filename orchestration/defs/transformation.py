@@ -91,19 +91,16 @@ def _build(step: str, context: AssetExecutionContext, warehouse: Warehouse, full
     if step == "tiers":
         days_in_work.begin(client, settings, date.fromisoformat(context.partition_key), context.run.run_id)
     unchanged = set(selected & settled_keys()) if is_settled and is_whole_step else set()
-    try:
-        for event in _events(settings, context, arguments):
-            report(step, event)
-            key = _asset_key(event)
-            if key is None or key in selected:
-                if key is not None:
-                    # Dagster wants what is not made again before what follows from it.
-                    unchanged.discard(key)
-                    yield from _unchanged_before(key, step, unchanged)
-                message = DbtCoreCliEventMessage(raw_event=dict(event), event_history_metadata={})
-                yield from message.to_default_asset_events(_manifest(), TRANSLATOR, context)
-    except DbtFailure as failure:
-        raise dg.Failure(str(failure)) from None
+    for event in build(settings, context.run.run_id, context.partition_key, arguments):
+        report(step, event)
+        key = _asset_key(event)
+        if key is None or key in selected:
+            if key is not None:
+                # Dagster wants what is not made again before what follows from it.
+                unchanged.discard(key)
+                yield from _unchanged_before(key, step, unchanged)
+            message = DbtCoreCliEventMessage(raw_event=dict(event), event_history_metadata={})
+            yield from message.to_default_asset_events(_manifest(), TRANSLATOR, context)
     if PUBLISHED in selected and not is_published(client, settings, context.run.run_id):
         # As where a run that failed is gone on with: the rows of the build have the name of the run that made them.
         raise dg.Failure(
@@ -115,11 +112,6 @@ def _build(step: str, context: AssetExecutionContext, warehouse: Warehouse, full
         key = min(unchanged)
         yield from _unchanged_before(key, step, unchanged)
         yield _as_it_was(key, unchanged)
-
-
-def _events(settings: Settings, context: AssetExecutionContext, arguments: list[str]) -> Iterator[Mapping[str, Any]]:
-    with again_where_disconnected():
-        yield from build(settings, context.run.run_id, context.partition_key, arguments)
 
 
 def _unchanged_before(key: dg.AssetKey, step: str, unchanged: set[dg.AssetKey]) -> Iterator[dg.MaterializeResult]:
@@ -153,7 +145,11 @@ def _assets(step: str) -> dg.AssetsDefinition:
         backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=1),
     )
     def run(context: AssetExecutionContext, config: RefreshConfig, warehouse: Warehouse, refresh_run: RefreshRun):
-        yield from _build(step, context, warehouse, full=config.full and step == "features")
+        try:
+            with again_where_disconnected():
+                yield from _build(step, context, warehouse, full=config.full and step == "features")
+        except DbtFailure as failure:
+            raise dg.Failure(str(failure)) from None
 
     return run
 

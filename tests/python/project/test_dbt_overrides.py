@@ -96,7 +96,9 @@ def test_a_new_column_is_added_and_earlier_days_have_its_default(project: Projec
 def test_a_column_may_be_null_from_now_on_and_earlier_days_keep_their_values(project: Project) -> None:
     project.make(incremental("select 1 as day, 5 as key, toDecimal64(7, 2) as amount, 8 as count"))
     project.make(
-        incremental("select 2 as day, 6 as key, toNullable(toDecimal64(0, 2)) as amount, if(day = 2, null, 1) as count, 1 as x")
+        incremental(
+            "select 2 as day, 6 as key, toNullable(toDecimal64(0, 2)) as amount, if(day = 2, null, 1) as count, 1 as x"
+        )
     )
 
     assert project.rows("day, key, amount, count, x") == [(1, 5, 7, 8, 0), (2, 6, 0, None, 1)]
