@@ -165,3 +165,30 @@ def test_numbers_are_stored_by_the_bits_they_use_where_a_table_lists_them(projec
 
 def test_a_listed_number_that_the_query_does_not_have_is_named(project: Project) -> None:
     assert "names no column of its query: price" in project.build(table("SELECT 1 AS key", ", t64_columns=['price']"))
+
+
+@pytest.mark.parametrize(
+    ("select", "failure"),
+    [
+        ("select toUInt8(5) as key, 'a' as note -- as promised", ""),
+        ("select 'a' as note, toUInt8(5) as key", ""),
+        ("select toUInt16(5) as key, 'a' as note", "enforced contract that failed"),
+        ("select toUInt8(5) as key", "enforced contract that failed"),
+        ("select toUInt8(5) as key, 'a' as note, 1 as more", "enforced contract that failed"),
+    ],
+)
+def test_a_view_is_made_where_its_query_has_the_columns_of_its_contract(
+    project: Project, select: str, failure: str
+) -> None:
+    promise = project.folder / "models" / "one.yml"
+    promise.write_text(
+        "models: [{name: one, config: {materialized: view, contract: {enforced: true}},"
+        " columns: [{name: key, data_type: UInt8}, {name: note, data_type: String}]}]"
+    )
+    try:
+        found = project.build(select)
+    finally:
+        promise.unlink()
+    assert failure in found
+    assert bool(failure) == bool(found)
+    assert project.tables() == ([] if failure else ["one"])
