@@ -46,9 +46,8 @@ final as (
 
         if({{ has_categories }}, toNullable(toUInt32(coalesce(category_counts.category_count_90d, 0))), null) as category_count_90d,
         products.product_count_90d as product_count_90d,
-        {% for column in ['new_product_offered_count_180d', 'new_product_tried_count_180d'] -%}
-        if({{ has_launches }}, toNullable(products.{{ column }}), null) as {{ column }}{{ ',' if not loop.last }}
-        {% endfor %}
+        if({{ has_launches }}, toNullable(products.new_product_offered_count_180d), null) as new_product_offered_count_180d,
+        if({{ has_launches }}, toNullable(products.new_product_tried_count_180d), null) as new_product_tried_count_180d
     from {{ ref('customer_order_features') }} as orders
     inner join customers on orders.customer_id = customers.customer_id
     inner join {{ ref('customer_product_features') }} as products on orders.customer_id = products.customer_id
