@@ -297,8 +297,8 @@ def _judged(
         "method": method,
         "customer_count": len(known),
         "recall_at_10": mean,
-        "recall_low": max(0.0, mean - half),
-        "recall_high": min(1.0, mean + half),
+        "recall_low": np.maximum(mean - half, 0.0),
+        "recall_high": np.minimum(mean + half, 1.0),
         "coverage": len(np.unique(lists[lists >= 0])) / on_sale if on_sale else np.nan,
         "role": role,
     }
