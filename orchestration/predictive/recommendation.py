@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from orchestration.predictive.one_thread import in_one_thread
-from orchestration.predictive.ranking import NOTHING, columns_of, scores_of, top
+from orchestration.predictive.ranking import NOTHING, scores_of, top
 from orchestration.predictive.recommendation_scores import (
     ALL,
     BLEND,
@@ -41,7 +41,7 @@ from orchestration.predictive.recommendation_sources import (
 )
 from orchestration.predictive.recommendation_sources import learn as learn_sources
 
-MODEL_VERSION = "recommendation-1"
+MODEL_VERSION = "recommendation-2"
 
 SERVED = "served"
 RECOMMENDED = (
@@ -130,10 +130,10 @@ def choose(training: Fold, judging: Fold) -> tuple[Choice, pd.DataFrame]:
         for source in SOURCES:
             ranking = rank(source, block, LIST_LENGTH)
             for target in TARGETS:
-                made[target, source][block.rows] = columns_of(ranking.lists(target, LIST_LENGTH))
+                made[target, source][block.rows] = block.shelf.products_of(ranking.lists(target, LIST_LENGTH))
         for target in TARGETS:
             ranking = rank(BLEND, block, LIST_LENGTH, weights[target])
-            made[target, BLEND][block.rows] = columns_of(ranking.lists(target, LIST_LENGTH))
+            made[target, BLEND][block.rows] = block.shelf.products_of(ranking.lists(target, LIST_LENGTH))
     recalls = {
         (target, method): recall_per_customer(made[target, method], judging, target)
         for target in TARGETS
@@ -266,7 +266,7 @@ def _pool(block: Block, target: str) -> Pairs:
     for source in SOURCES:
         listed = rank(source, block, POOL).lists(target, POOL)
         row, place = np.nonzero(listed != NOTHING)
-        cells.append(row * products + columns_of(listed[row, place]))
+        cells.append(row * products + block.shelf.products_of(listed[row, place]))
     return block.pairs_of(np.unique(np.concatenate(cells)))
 
 
@@ -297,8 +297,8 @@ def _judged(
         "method": method,
         "customer_count": len(known),
         "recall_at_10": mean,
-        "recall_low": max(0.0, mean - half),
-        "recall_high": min(1.0, mean + half),
+        "recall_low": np.maximum(mean - half, 0.0),
+        "recall_high": np.minimum(mean + half, 1.0),
         "coverage": len(np.unique(lists[lists >= 0])) / on_sale if on_sale else np.nan,
         "role": role,
     }
@@ -309,7 +309,7 @@ def _recommend_block(block: Block, catalogue: Catalogue, choice: Choice, length:
         rank(method, block, length, choice.weights.get(target)).lists(target, length)
         for target, method in ((NOT_IN_USE, choice.list_method), (NEVER_BOUGHT, choice.new_method))
     ]
-    listed, new = (columns_of(of_target) for of_target in keys)
+    listed, new = (block.shelf.products_of(of_target) for of_target in keys)
     new, new_keys = new[:, :NEW_PLACES], keys[1][:, :NEW_PLACES]
     final = compose(listed, new, length)
     row, place = np.nonzero(final >= 0)

@@ -15,7 +15,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from orchestration.predictive.one_thread import row_by_row_product
-from orchestration.predictive.ranking import NOTHING, best, best_of_ragged, scores_of, sort_keys
+from orchestration.predictive.ranking import NOTHING, best, best_of_ragged, columns_of, scores_of, sort_keys
 from orchestration.predictive.recommendation_sources import (
     FACTORISATION,
     NEIGHBOURS,
@@ -48,12 +48,28 @@ _SLACK = 1e-5
 @dataclass(frozen=True)
 class Shelf:
     """What one region sells. columns: of the products on sale, ascending; popularity: of every product of the catalogue there,
-    float32; together and factors: of the model, for the products on sale."""
+    float32; together and factors: of the model, for the products on sale. turns: the place of each product on sale among the
+    products of the catalogue, the most popular first: sort keys hold it, since it decides between equal scores."""
 
     columns: np.ndarray
     popularity: np.ndarray
     together: sp.csr_matrix
     factors: np.ndarray
+
+    @cached_property
+    def turns(self) -> np.ndarray:
+        turns = np.empty(len(self.popularity), dtype=np.int64)
+        turns[self._by_popularity] = np.arange(len(turns))
+        return turns[self.columns]
+
+    def products_of(self, keys: np.ndarray) -> np.ndarray:
+        """The products of sort keys, as columns of the catalogue; -1 where there is none."""
+        turns = columns_of(keys)
+        return np.where(turns < 0, -1, self._by_popularity[turns])
+
+    @cached_property
+    def _by_popularity(self) -> np.ndarray:
+        return np.argsort(-self.popularity, kind="stable")
 
 
 @dataclass(frozen=True)
@@ -198,7 +214,7 @@ def rank(source: str, block: Block, count: int, weights: Weights | None = None) 
         scores, rest = _blend(block, pairs, weights), _blend_elsewhere(block, weights)
     else:
         scores, rest = score(source, block, pairs), _elsewhere(source, block)
-    keys = sort_keys(scores, block.shelf.columns[pairs.place])
+    keys = sort_keys(scores, block.shelf.turns[pairs.place])
     return Ranking(block, pairs, keys, best_elsewhere(block, pairs, rest, count))
 
 
@@ -282,7 +298,7 @@ def best_elsewhere(block: Block, pairs: Pairs, rest: Elsewhere, count: int) -> n
         scores = rest.before[None, some]
         if rest.weight:
             scores = scores + row_by_row_product(block.users[rows], shelf.factors[some].T) * rest.weight
-        keys = np.broadcast_to(sort_keys(scores + rest.after[some], shelf.columns[some]), (len(rows), len(some))).copy()
+        keys = np.broadcast_to(sort_keys(scores + rest.after[some], shelf.turns[some]), (len(rows), len(some))).copy()
         part = known[:, start : start + _PRODUCTS_AT_ONCE]
         place = np.full(len(block.rows), -1)
         place[rows] = np.arange(len(rows))

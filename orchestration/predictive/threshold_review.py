@@ -140,7 +140,7 @@ def _restoring(
 
     The quantile is found by bisection, since more customers reach both bounds the further down they cut. Orders are whole
     numbers, so the order value alone is moved once more to come as near as it can. least, most: what the bounds must keep
-    to. Where no bound helps the standard stays, within them.
+    to. Where no bound comes within TOLERANCE of the quota the standard stays, within them.
     """
     quota, last = standard.maximum_lifetime_share, len(measured.orders) - 1
     orders = np.sort(measured.orders)[::-1]
@@ -162,18 +162,19 @@ def _restoring(
         return candidate_share(measured, candidate, "standards", required)
 
     def searched(candidate_at: Callable[[int], Standard], high: int) -> list[Standard]:
-        """The first candidate that meets the quota, and the one before it."""
+        """The first candidate that meets the quota, as far as it can be met, and the one before it."""
         low = 0
         while low < high:
             middle = (low + high) // 2
-            low, high = (low, middle) if share(candidate_at(middle)) >= quota else (middle + 1, high)
+            low, high = (low, middle) if share(candidate_at(middle)) >= reachable else (middle + 1, high)
         return [candidate_at(low), candidate_at(max(low - 1, 0))]
 
     def at(place: int) -> Standard:
         """Bounds that the customer at a place from the top just reaches."""
         return bounded(float(orders[place]), float(values[place]))
 
-    if share(at(0)) > quota or share(at(last)) < quota:
+    reachable = min(quota, share(at(last)))
+    if share(at(0)) > quota or reachable < (1 - TOLERANCE) * quota:
         return bounded(standard.minimum_orders, standard.minimum_value)
     candidates = searched(at, last)
     for minimum_orders in sorted({one.minimum_orders for one in candidates}):

@@ -133,6 +133,16 @@ def _full_tables(
     return tables | {BLEND: total}
 
 
+def _sorted_lists(scores: np.ndarray, popularity: np.ndarray, allowed: np.ndarray, count: int) -> np.ndarray:
+    """The best products of each customer; of equal scores the more popular product, then the lower number; -1 pads the end."""
+    lists = np.full((len(scores), count), -1)
+    for row in range(len(scores)):
+        columns = np.flatnonzero(allowed[row])
+        best = columns[np.lexsort((columns, -popularity[row, columns], -scores[row, columns]))][:count]
+        lists[row, : len(best)] = best
+    return lists
+
+
 @pytest.mark.parametrize(("seed", "products", "customers", "regions"), [(1, 300, 60, 3), (2, 90, 40, 1), (3, 8, 30, 2)])
 @pytest.mark.parametrize("factor_weight", [2.5, -1.5, 0.0])
 def test_every_list_is_that_of_a_full_table_to_the_last_digit(
@@ -151,22 +161,37 @@ def test_every_list_is_that_of_a_full_table_to_the_last_digit(
     }
     tables = _full_tables(history, catalogue, model, weights)
     sellable = np.vstack([catalogue.sellable, np.zeros((1, products), dtype=bool)])[history.region]
+    popularity = np.vstack([catalogue.popularity, np.zeros((1, products))])[history.region]
     for target in TARGETS:
         allowed = sellable.copy()
         left_out = {NOT_IN_USE: history.counts[:, 0] > 0, NEVER_BOUGHT: history.counts[:, 0] >= 0}.get(target)
         if left_out is not None:
             allowed[history.owner[left_out], history.product[left_out]] = False
         for source in (*SOURCES, BLEND):
-            expected = top(tables[source], allowed, 10)
+            expected = _sorted_lists(tables[source], popularity, allowed, 10)
             found = np.full(expected.shape, -1)
             for block in blocks(history, model, catalogue):
                 keys = rank(source, block, 10, weights).lists(target, 10)
-                found[block.rows] = columns_of(keys)
+                products_found = found[block.rows] = block.shelf.products_of(keys)
                 row, place = np.nonzero(keys != NOTHING)
                 np.testing.assert_array_equal(
-                    scores_of(keys[row, place]), tables[source][block.rows[row], columns_of(keys[row, place])]
+                    scores_of(keys[row, place]), tables[source][block.rows[row], products_found[row, place]]
                 )
             np.testing.assert_array_equal(found, expected)
+
+
+def test_of_products_bought_alike_the_more_popular_one_comes_first_however_high_their_score() -> None:
+    popularity = np.array([[0.10, 0.13, 0.13, 0.12]])
+    catalogue = Catalogue(np.arange(1, 5, dtype=np.uint64), ("north",), popularity > 0, popularity)
+    people = pd.DataFrame({"customer_id": [1], "region_code": ["north"]})
+    # A score of 20, where float32 is too coarse to hold a popularity beside it.
+    purchases = pd.DataFrame([[1, product, 0, 80, 0, 60, 30] for product in (1, 2, 3, 4)], columns=COLUMNS)
+    history = history_of(people, purchases, catalogue)
+    (block,) = blocks(history, learn(history, catalogue), catalogue)
+
+    keys = rank(REPURCHASE, block, 4).lists(NOT_IN_USE, 4)
+
+    assert block.shelf.products_of(keys).tolist() == [[1, 2, 3, 0]]
 
 
 @pytest.mark.parametrize("at_once", [1, 700, 10_000_000])

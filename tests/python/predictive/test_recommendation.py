@@ -195,6 +195,8 @@ def test_one_customer_and_one_product_give_a_named_choice_and_no_exception() -> 
 
     assert choice == unjudged("too_few_customers")
     assert set(rows["target"]) == set(subject.TARGETS)
+    # One customer tells nothing of the spread of all.
+    assert rows[["recall_low", "recall_high"]].isna().all(axis=None)
     # The only product is in use, so there is nothing to offer.
     assert made.empty
 

@@ -134,6 +134,25 @@ def test_a_quota_that_no_bound_can_fill_is_said_to_be_out_of_reach() -> None:
     assert found[2].proposed_candidate_share < 0.63
 
 
+def test_a_quota_that_bounds_miss_by_less_than_a_tenth_is_met_as_nearly_as_they_can() -> None:
+    # Two of three customers order; every other quota can be met.
+    measured = _measured()
+    asleep = np.arange(3000) % 3 == 0
+    measured = replace(
+        measured,
+        orders=np.where(asleep, 0, measured.orders + 1),
+        order_value=np.where(asleep, np.nan, measured.order_value),
+        lifetime_share=np.where(asleep, 1.0, measured.lifetime_share),
+    )
+    found = review(measured, LADDER, "standards", 2)
+    assert [one.verdict for one in found] == [PROPOSE, PROPOSE, PROPOSE, HOLDS]
+    loosest = replace(found[2].standard, minimum_orders=1, minimum_value=1)
+    assert found[2].proposed_candidate_share == candidate_share(measured, loosest, "standards", 2) > 0.63
+    # Not looser than that takes.
+    tighter = replace(found[2].proposed, minimum_value=found[2].proposed.minimum_value + 10)
+    assert candidate_share(measured, tighter, "standards", 2) < found[2].proposed_candidate_share
+
+
 def test_one_required_criterion_leaves_nothing_to_search() -> None:
     # Lifetime value alone fills the quota, so that no bound of the others can lower the share to it.
     for one in review(_measured(), LADDER, "standards", 1)[:-1]:
