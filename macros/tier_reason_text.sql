@@ -32,6 +32,7 @@
         'order_value': [', order value ', '，客单价'],
         'lifetime_value': [', lifetime value ', '，生命周期价值'],
         'colon': [': ', '：'],
+        'at_least': [': at least ', '：至少 '],
         'reach': [' of 3 reach ', ' 项（共 3 项）达到'],
         'set_by': ['set to ', '人工指定为'],
         'by_manager': [' by account manager ', '，客户经理 '],
@@ -55,7 +56,7 @@
         'needed_end': ['', ' 次）'],
         'grace': [', but upgraded only a short while ago', '，但近期刚升级，暂不降级'],
         'dwell': [', but in this tier only for a short while', '，但在当前等级时间尚短，暂不降级'],
-        'band': [' is within the margin around the thresholds of ', ' 未超出缓冲区间，保持'],
+        'band': [' is within the margin around the thresholds of ', '未超出缓冲区间，保持'],
     } -%}
     {%- set criteria -%}
         if(
@@ -66,7 +67,7 @@
             ),
             concat(
                 '{{ texts.orders[pick] }}', {{ named }}.frequency_tier, '{{ texts.order_value[pick] }}', {{ named }}.order_value_tier,
-                '{{ texts.lifetime_value[pick] }}', {{ named }}.lifetime_value_tier, '{{ texts.colon[pick] }}',
+                '{{ texts.lifetime_value[pick] }}', {{ named }}.lifetime_value_tier, '{{ texts.at_least[pick] }}',
                 toString({{ row }}.required_criteria), '{{ texts.reach[pick] }}', {{ named }}.candidate_tier
             )
         )
