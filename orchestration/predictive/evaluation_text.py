@@ -44,10 +44,12 @@ def in_words(evaluation: Evaluation) -> tuple[str, str]:
     question = evaluation.question
     model, model_zh = _NAMES.get(question.model, (question.model, question.model))
     served, served_zh = _NAMES.get(evaluation.served_model, (evaluation.served_model, evaluation.served_model))
+    is_plural = served.startswith(("net sales", "orders", "days"))
+    serve, are = ("serve", "are") if is_plural else ("serves", "is")
     if evaluation.verdict == TOO_LITTLE_DATA:
         serves = ("; it goes on serving unjudged", "；未经评估，暂继续使用")
         if question.in_use:
-            serves = f"; {served} serves", f"；继续使用{served_zh}"
+            serves = f"; {served} {serve}", f"；继续使用{served_zh}"
         elif question.is_advice:
             serves = "", ""
         return (
@@ -74,9 +76,9 @@ def in_words(evaluation: Evaluation) -> tuple[str, str]:
             f"{model_zh}优于所有基线，{now[1]}：{measured_zh}。",
         )
     still = (
-        ("is to be preferred", "宜采用")
+        (f"{are} to be preferred", "宜采用")
         if question.is_advice
-        else ("serves", "继续使用" if question.in_use else "改用")
+        else (serve, "继续使用" if question.in_use else "改用")
     )
     return (
         f"{model} does not beat the best baseline by more than the interval, so {served} {still[0]}: {measured}.",

@@ -259,8 +259,8 @@ def test_too_little_data_is_a_verdict_with_a_reason_in_both_languages(
         (
             replace(QUESTION, in_use="recency"),
             ("and serves:", "投入使用"),
-            ("so days since the last order serves:", "继续使用距上次下单天数"),
-            ("; days since the last order serves.", "；继续使用距上次下单天数。"),
+            ("so days since the last order serve:", "继续使用距上次下单天数"),
+            ("; days since the last order serve.", "；继续使用距上次下单天数。"),
         ),
         (
             QUESTION,
