@@ -16,7 +16,7 @@ import pandas as pd
 from orchestration.predictive.one_thread import in_one_thread
 from orchestration.predictive.spring_festival import phase_shares
 
-MODEL_VERSION = "forecast-1"
+MODEL_VERSION = "forecast-2"
 
 HORIZON_WEEKS = 8
 SEASON_WEEKS = 52
@@ -98,7 +98,7 @@ def _forecast(sales: np.ndarray, last_monday: date) -> Forecast:
     weeks = [last_monday + timedelta(weeks=place - count + 1) for place in range(count + HORIZON_WEEKS)]
     past, coming = weeks[:count], weeks[count:]
     if count < SHORTEST_FOR_MODELS:
-        path = _recent_mean(sales)
+        path = _not_below_history(_recent_mean(sales), sales)
         nothing = float("nan")
         return Forecast(
             RECENT_MEAN,
@@ -133,7 +133,8 @@ def _forecast(sales: np.ndarray, last_monday: date) -> Forecast:
     verdict = "baseline_serves" if best == baseline else "model_serves"
     served = _path(methods[best], sales, past, coming)
     if served is None:
-        best, verdict, served = baseline, "model_failed", methods[baseline](sales, past, coming)
+        best, verdict = baseline, "model_failed"
+        served = _not_below_history(methods[baseline](sales, past, coming), sales)
     return Forecast(
         method=best,
         baseline=baseline,
@@ -233,7 +234,16 @@ def _path(method: _Method, sales: np.ndarray, past: list[date], coming: list[dat
     middle, low, high = (np.abs(values) < _TOO_LARGE for values in (path.middle, path.low, path.high))
     if not middle.all():
         return None
-    return Path(path.middle, *(np.where(low & high, values, np.nan) for values in (path.low, path.high)))
+    return _not_below_history(
+        Path(path.middle, *(np.where(low & high, values, np.nan) for values in (path.low, path.high))), sales
+    )
+
+
+def _not_below_history(path: Path, sales: np.ndarray) -> Path:
+    """The path, ending at 0 where no known week was below it: sums of sales are negative only by refunds."""
+    if sales.min() < 0:
+        return path
+    return Path(*(np.maximum(values, 0.0) for values in (path.middle, path.low, path.high)))
 
 
 def _around(middle: np.ndarray, changes: np.ndarray, growth: np.ndarray) -> Path:
