@@ -191,7 +191,7 @@ def forecast_table(client: Client, settings: Settings, day: date, language: str 
 
 def evaluation_table(client: Client, settings: Settings, day: date, language: str = "en") -> str:
     """Every model of the evaluation that knew the world up to `day` beside the best baseline, and the verdicts in words."""
-    from orchestration.predictive.evaluation_text import name_zh
+    from orchestration.predictive.evaluation_text import name_zh, signed
 
     rows = client.query(
         f"""
@@ -213,7 +213,7 @@ def evaluation_table(client: Client, settings: Settings, day: date, language: st
             _number(value),
             named(baseline) or "-",
             _number(baseline_value),
-            "-" if low is None else f"{low:+.3f} … {high:+.3f}",
+            "-" if low is None else f"{signed(low)} … {signed(high)}",
         )
     printed.title = said(language, "Models up to {day}; * decides", day=day)
     verdicts = [row[8] for row in rows if row[7]]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from orchestration.predictive.evaluation import PROMOTED, TOO_LITTLE_DATA, Evaluation
 
 _METRICS = {
@@ -39,6 +41,14 @@ def name_zh(name: str) -> str:
     return _NAMES.get(name, (name, name))[1].removesuffix("（分层所用）")
 
 
+def signed(gain: float) -> str:
+    """A gain in three decimals; in the one digit that counts where they are all 0, so that -0.0003 is not -0.000."""
+    text = f"{gain:+z.3f}"
+    if float(text) or abs(gain) < 1e-6:
+        return text
+    return f"{gain:+.{-math.floor(math.log10(abs(gain)))}f}"
+
+
 def in_words(evaluation: Evaluation) -> tuple[str, str]:
     """The verdict with its numbers."""
     question = evaluation.question
@@ -60,7 +70,7 @@ def in_words(evaluation: Evaluation) -> tuple[str, str]:
     metric, metric_zh = _METRICS.get(question.deciding_metric, (question.deciding_metric, question.deciding_metric))
     best, best_zh = _NAMES.get(evaluation.best_baseline, (evaluation.best_baseline, evaluation.best_baseline))
     numbers = f"{decided['value']:.3f}", f"{decided['baseline_value']:.3f}"
-    gain = f"{decided['gain']:+.3f}", f"{decided['gain_low']:+.3f}", f"{decided['gain_high']:+.3f}"
+    gain = signed(decided["gain"]), signed(decided["gain_low"]), signed(decided["gain_high"])
     over = f"{len(evaluation.origin_days)} cut days, {evaluation.customer_count:,} customers, {question.horizon_days} days after each"
     over_zh = (
         f"{len(evaluation.origin_days)}个截止日，{evaluation.customer_count:,}位客户，其后{question.horizon_days}天"

@@ -19,7 +19,7 @@ from orchestration import tables
 from orchestration.landing.report import LandingReport, TableReport
 from orchestration.project import PROJECT_DIR
 from orchestration.quality.seeds import SEEDS, read_seed
-from orchestration.simulation.report import as_text
+from orchestration.simulation.report import as_text, movers, tiers
 from orchestration.simulation.rules import rules_on
 from orchestration.simulation.run import LIKE_WITH_LIKE, NO_PAST, Base, Outcome, Simulation
 from orchestration.terminal import command, empty_table, plain_text, width
@@ -144,6 +144,19 @@ def simulation(language: str = "en") -> str:
         "discount_change_90d": Decimal("-98765432"),
     }
     return as_text(result, [{**moved, "horizon": "today"}], ["gold.minimum_orders_per_month 8 -> 6"], language)
+
+
+def test_a_discount_of_nothing_is_0_and_not_minus_0() -> None:
+    rules = rules_on({name: read_seed(PROJECT_DIR / "seeds" / f"{name}.csv") for name in SEEDS}, DAY)
+    assert rules is not None
+    # One customer without sales who falls, and one of bronze who gave more back than it bought.
+    ranks = np.array([1, 4])
+    base = Base(np.array([1, 2]), ranks, np.array([0, -500]), TIERS)
+    result = Simulation(DAY, rules, rules, base, [Outcome("today", ranks, np.array([2, 4]), TIERS, TIERS)])
+    simulator = cast(Any, SimpleNamespace(names=lambda _: {}))
+    amounts = [row["discount_change_90d"] for row in movers(result, simulator, 9)]
+    amounts += [row["discount_cost_90d"] for row in tiers(result)]
+    assert len(amounts) == 9 and {str(amount) for amount in amounts} == {"0.00"}
 
 
 @pytest.mark.parametrize(
