@@ -234,7 +234,7 @@
 {% macro keep_text(rules, language) -%}
     {%- set english = language == 'en' -%}
     multiIf(
-        is_locked, {{ lever_less_text('no change while the customer is blocked or closed', '客户冻结或关闭期间等级不变', language) }},
+        is_locked, {{ lever_less_text('orders change nothing while the customer is blocked or closed', '客户冻结或关闭期间，下单不改变等级', language) }},
         keep_rank = 0, {{ lever_less_text('the lowest tier cannot be lost', '已是最低等级，不会再降', language) }},
         concat(condition_{{ language }}, {{ criteria_text('keep', language) }})
     )
@@ -244,7 +244,7 @@
 {% macro next_text(rules, labels, language) -%}
     {%- set english = language == 'en' -%}
     multiIf(
-        is_locked, {{ lever_less_text('no change while the customer is blocked or closed', '客户冻结或关闭期间等级不变', language) }},
+        is_locked, {{ lever_less_text('orders change nothing while the customer is blocked or closed', '客户冻结或关闭期间，下单不改变等级', language) }},
         next_rank = 0, {{ lever_less_text('already the best tier', '已是最高等级', language) }},
         concat(
             condition_{{ language }},

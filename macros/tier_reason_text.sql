@@ -19,6 +19,11 @@
     {% endfor %}
 {%- endmacro %}
 
+{# A share in percent that it does not exceed: one of 10.04 % is not among the top 10 %, and nobody is in the top 0 %. #}
+{% macro share_at_most(share) -%}
+    toString(ceil(round(1000 * {{ share }}, 6)) / 10)
+{%- endmacro %}
+
 {# The reason in one sentence, in English ('en') or Chinese ('zh'). `row` names a relation with the columns of
    customer_tier_snapshots and of tier_reason_names. Nothing here needs dbt. #}
 {% macro tier_reason_text(row, language) -%}
@@ -62,7 +67,7 @@
         if(
             {{ row }}.candidate_rule = 'score',
             concat(
-                '{{ texts.by_score[pick] }}', toString(round(100 * {{ row }}.score_top_share, 1)),
+                '{{ texts.by_score[pick] }}', {{ share_at_most(row ~ '.score_top_share') }},
                 '{{ texts.by_score_end[pick] }}', {{ named }}.candidate_tier
             ),
             concat(

@@ -206,8 +206,8 @@ def test_an_override_is_named_with_its_end_and_what_comes_after(engine: Client) 
         (
             {"earned_tier": "silver", "standing": "blocked", "treatment": "freeze", "customer_status": "closed"},
             "how_to_keep",
-            "silver; no change while the customer is blocked or closed",
-            "白银；客户冻结或关闭期间等级不变",
+            "silver; orders change nothing while the customer is blocked or closed",
+            "白银；客户冻结或关闭期间，下单不改变等级",
         ),
     ],
 )
@@ -250,8 +250,8 @@ def test_a_day_whose_rules_were_not_kept_has_no_cards(engine: Client) -> None:
 def test_a_blocked_customer_has_no_lever(engine: Client) -> None:
     card = one_card(engine, standing="blocked", treatment="freeze")
     assert card["next_tier"] is None and card["orders_per_month_for_next"] is None
-    assert card["how_to_gain_next"] == "no change while the customer is blocked or closed"
-    assert card["how_to_keep_zh"] == "客户冻结或关闭期间等级不变"
+    assert card["how_to_gain_next"] == "orders change nothing while the customer is blocked or closed"
+    assert card["how_to_keep_zh"] == "客户冻结或关闭期间，下单不改变等级"
 
 
 def test_a_new_customer_cannot_fall_before_the_protection_ends_and_three_mondays_pass(engine: Client) -> None:

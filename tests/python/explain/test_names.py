@@ -61,6 +61,15 @@ def test_the_reason_of_the_first_day_says_what_limits_the_tier(engine: Client) -
     )
 
 
+@pytest.mark.parametrize(
+    ("share", "text"), [(0.00001, "0.1"), (0.1, "10"), (0.1004, "10.1"), (0.07, "7"), (0.3, "30"), (1.0, "100")]
+)
+def test_a_customer_is_never_said_to_be_further_up_than_it_is(engine: Client, share: float, text: str) -> None:
+    english, chinese = reasons(engine, candidate_rule="score", score_top_share=share)
+    assert english == f"score in the top {text} %: silver"
+    assert chinese == f"得分位于前 {text}%：白银"
+
+
 def test_a_card_in_chinese_shows_no_name_that_has_a_label(engine: Client) -> None:
     owes = {"overdue_days_max": 70, "overdue_amount": 10, "overdue_invoices": [(70, 10)]}
     card = one_card(engine, earned_tier="gold", cap_rank=3, has_risk_flag=1, **owes)
