@@ -8,7 +8,8 @@
     {%- set nameless = "concat('" ~ ('category ' if english else '品类 ') ~ "', toString(ifNull(" ~ row ~ '.dropped_category_id, 0)))' -%}
     {%- set category = 'ifNull(nullIf(' ~ row ~ ".dropped_category_name, ''), " ~ nameless ~ ')' -%}
     {%- set dropped = 'toString(round(ifNull(' ~ row ~ '.dropped_category_amount_90d, 0)))' -%}
-    {%- set fall = 'toString(round(-100 * ifNull(' ~ row ~ '.spend_change, 0)))' -%}
+    {#- Who gave more back than it bought has not spent more than all less. -#}
+    {%- set fall = 'toString(least(100, round(-100 * ifNull(' ~ row ~ '.spend_change, 0))))' -%}
     multiIf(
         {{ row }}.reason_code = 'account_closed', {{ "'the account is closed'" if english else "'账户已关闭'" }},
         {{ row }}.reason_code = 'account_blocked', {{ "'the account is blocked, so its silence says nothing'" if english else "'账户已冻结，未下单不代表流失'" }},
