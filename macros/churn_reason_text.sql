@@ -7,7 +7,9 @@
     {%- set gap = 'toString(round(' ~ row ~ '.expected_gap_days, 1))' -%}
     {%- set nameless = "concat('" ~ ('category ' if english else '品类 ') ~ "', toString(ifNull(" ~ row ~ '.dropped_category_id, 0)))' -%}
     {%- set category = 'ifNull(nullIf(' ~ row ~ ".dropped_category_name, ''), " ~ nameless ~ ')' -%}
-    {%- set fall = 'toString(round(-100 * ifNull(' ~ row ~ '.spend_change, 0)))' -%}
+    {%- set dropped = 'toString(round(ifNull(' ~ row ~ '.dropped_category_amount_90d, 0)))' -%}
+    {#- Who gave more back than it bought has not spent more than all less. -#}
+    {%- set fall = 'toString(least(100, round(-100 * ifNull(' ~ row ~ '.spend_change, 0))))' -%}
     multiIf(
         {{ row }}.reason_code = 'account_closed', {{ "'the account is closed'" if english else "'账户已关闭'" }},
         {{ row }}.reason_code = 'account_blocked', {{ "'the account is blocked, so its silence says nothing'" if english else "'账户已冻结，未下单不代表流失'" }},
@@ -26,9 +28,9 @@
         {%- endif %}
         {{ row }}.reason_code = 'dropped_category',
         {% if english -%}
-        concat('still orders, but no more ', {{ category }}, ', once worth ', toString(ifNull({{ row }}.dropped_category_amount_90d, 0)), ' in 90 days'),
+        concat('still orders, but no more ', {{ category }}, ', once worth ', {{ dropped }}, ' CNY in 90 days'),
         {%- else -%}
-        concat('仍在下单，但已停购 ', {{ category }}, '，此前 90 天约 ', toString(ifNull({{ row }}.dropped_category_amount_90d, 0)), ' 元'),
+        concat('仍在下单，但已停购 ', {{ category }}, '，此前 90 天约 ', {{ dropped }}, ' 元'),
         {%- endif %}
         {{ row }}.reason_code = 'falling_spend',
         {% if english -%}

@@ -16,9 +16,17 @@
             {% for name, words in peers.items() -%}
             {{ row }}.headroom_peers = '{{ name }}',
             {% if english -%}
-            concat('the top fifth of customers {{ words[0] }} spends up to ', {{ amount }}, ' more in 90 days over all categories'),
+            if(
+                {{ amount }} = '0', 'reaches the top fifth of customers {{ words[0] }} in every category',
+                concat(
+                    'would reach the top fifth of customers {{ words[0] }} in every category with ', {{ amount }}, ' CNY more in 90 days'
+                )
+            ),
             {% else -%}
-            concat('{{ words[1] }}客户中消费前五分之一者，90 天内各品类合计最多多 ', {{ amount }}, ' 元'),
+            if(
+                {{ amount }} = '0', '各品类均已达到{{ words[1] }}客户中消费前五分之一的水平',
+                concat('90 天内再多消费 ', {{ amount }}, ' 元，各品类即可达到{{ words[1] }}客户中消费前五分之一的水平')
+            ),
             {% endif -%}
             {% endfor -%}
             {{ row }}.headroom_peers = 'no_categories', {{ "'products have no categories'" if english else "'商品没有品类'" }},
@@ -27,8 +35,13 @@
             {{ not_computed }}
         )
     {%- elif part == 'growth' -%}
-        {%- set percent = 'toString(round(100 * (exp(ifNull(' ~ row ~ '.growth_slope_52w, 0)) - 1)))' -%}
-        {%- set certainty = 'toString(round(ifNull(' ~ row ~ '.growth_slope_p_value, 1), 2))' -%}
+        {#- Whole numbers, for which there is no -0; nobody believes a change of thousands of percent. -#}
+        {%- set slope = 'ifNull(' ~ row ~ '.growth_slope_52w, 0)' -%}
+        {%- set percent -%}
+            if({{ slope }} > log(10), '{{ 'more than 900' if english else '超过 900' }}', toString(toInt32(round(100 * (exp(least({{ slope }}, 3)) - 1)))))
+        {%- endset -%}
+        {%- set p_value = 'round(ifNull(' ~ row ~ '.growth_slope_p_value, 1), 2)' -%}
+        {%- set certainty = "if(" ~ p_value ~ " = 0, '< 0.01', concat('= ', toString(" ~ p_value ~ ')))' -%}
         {%- set expected = 'toString(round(ifNull(' ~ row ~ '.expected_net_amount_next_90d, 0)))' -%}
         {%- set latest = 'toString(round(' ~ row ~ '.net_amount_90d))' -%}
         if(ifNull({{ row }}.forecast_method, '') = '', {{ not_computed }}, concat(
@@ -36,21 +49,21 @@
                 {{ row }}.growth_slope_52w is null,
                 {{ "'too few four-week blocks with spend for a slope'" if english else "'有消费的四周段太少，无法估计趋势'" }},
                 {% if english -%}
-                concat('spend changes by ', {{ percent }}, ' % a year against what is typical of the type (p = ', {{ certainty }}, ')')
+                concat('spend changes by ', {{ percent }}, ' % a year against what is typical of the type (p ', {{ certainty }}, ')')
                 {%- else -%}
-                concat('相对同类典型水平，消费年变化 ', {{ percent }}, '%（p = ', {{ certainty }}, '）')
+                concat('相对同类典型水平，消费年变化 ', {{ percent }}, '%（p ', {{ certainty }}, '）')
                 {%- endif %}
             ),
             multiIf(
                 {{ row }}.forecast_method = 'trained',
                 {% if english -%}
-                concat('; ', {{ expected }}, ' expected in the next 90 days after ', {{ latest }}, ' in the latest'),
+                concat('; ', {{ expected }}, ' CNY expected in the next 90 days after ', {{ latest }}, ' in the latest'),
                 {%- else -%}
                 concat('；预计未来 90 天 ', {{ expected }}, ' 元，最近 90 天为 ', {{ latest }}, ' 元'),
                 {%- endif %}
                 {{ row }}.forecast_method = 'baseline_serves',
                 {% if english -%}
-                concat('; the forecast is not proven better than simple rules, so the latest 90 days (', {{ latest }}, ') stand in'),
+                concat('; the forecast is not proven better than simple rules, so the latest 90 days (', {{ latest }}, ' CNY) stand in'),
                 {%- else -%}
                 concat('；预测模型未被证明优于简单规则，以最近 90 天（', {{ latest }}, ' 元）代替预测'),
                 {%- endif %}

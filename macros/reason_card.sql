@@ -180,6 +180,14 @@
     )
 {%- endmacro %}
 
+{# A sentence without a lever. It speaks of the tier without the override: while one is in force, its end and that tier come first. #}
+{% macro lever_less_text(english, chinese, language) -%}
+    concat(
+        if(override_rank > 0, concat(condition_{{ language }}, ruled_name_{{ language }}, '{{ '; ' if language == 'en' else '；' }}'), ''),
+        '{{ english if language == 'en' else chinese }}'
+    )
+{%- endmacro %}
+
 {# A sentence on the criteria of a target, `keep` or `next`. #}
 {% macro criteria_text(target, language) -%}
     {%- set english = language == 'en' -%}
@@ -226,8 +234,8 @@
 {% macro keep_text(rules, language) -%}
     {%- set english = language == 'en' -%}
     multiIf(
-        is_locked, '{{ 'no change while the customer is blocked or closed' if english else '客户冻结或关闭期间等级不变' }}',
-        keep_rank = 0, '{{ 'the lowest tier cannot be lost' if english else '已是最低等级，不会再降' }}',
+        is_locked, {{ lever_less_text('orders change nothing while the customer is blocked or closed', '客户冻结或关闭期间，下单不改变等级', language) }},
+        keep_rank = 0, {{ lever_less_text('the lowest tier cannot be lost', '已是最低等级，不会再降', language) }},
         concat(condition_{{ language }}, {{ criteria_text('keep', language) }})
     )
 {%- endmacro %}
@@ -236,8 +244,8 @@
 {% macro next_text(rules, labels, language) -%}
     {%- set english = language == 'en' -%}
     multiIf(
-        is_locked, '{{ 'no change while the customer is blocked or closed' if english else '客户冻结或关闭期间等级不变' }}',
-        next_rank = 0, '{{ 'already the best tier' if english else '已是最高等级' }}',
+        is_locked, {{ lever_less_text('orders change nothing while the customer is blocked or closed', '客户冻结或关闭期间，下单不改变等级', language) }},
+        next_rank = 0, {{ lever_less_text('already the best tier', '已是最高等级', language) }},
         concat(
             condition_{{ language }},
             multiIf(
@@ -265,9 +273,9 @@
                     if(
                         ifNull(next_overdue_payment_cents, 0) = 0, '',
                         concat(
-                            '{{ ' (payment of ' if english else '（需支付逾期款 ' }}',
+                            '{{ ' (pay ' if english else '（需支付逾期款 ' }}',
                             ifNull(toDecimalString(cast(next_overdue_payment_cents as Nullable(Decimal(18, 2))) / 100, 2), ''),
-                            '{{ ' CNY overdue)' if english else ' 元）' }}'
+                            '{{ ' CNY of what is overdue)' if english else ' 元）' }}'
                         )
                     )
                 )
@@ -314,6 +322,7 @@
                 names_{{ language }}[keep_rank] as keep_name_{{ language }},
                 names_{{ language }}[next_rank] as next_name_{{ language }},
                 names_{{ language }}[earned_rank] as earned_name_{{ language }},
+                names_{{ language }}[ruled_rank] as ruled_name_{{ language }},
                 {{ lever_list('keep_parts', language) }} as keep_list_{{ language }},
                 {{ lever_list('next_parts', language) }} as next_list_{{ language }},
                 {{ condition_text(rules, language) }} as condition_{{ language }},

@@ -19,6 +19,11 @@
     {% endfor %}
 {%- endmacro %}
 
+{# A share in percent that it does not exceed: one of 10.04 % is not among the top 10 %, and nobody is in the top 0 %. #}
+{% macro share_at_most(share) -%}
+    toString(ceil(round(1000 * {{ share }}, 6)) / 10)
+{%- endmacro %}
+
 {# The reason in one sentence, in English ('en') or Chinese ('zh'). `row` names a relation with the columns of
    customer_tier_snapshots and of tier_reason_names. Nothing here needs dbt. #}
 {% macro tier_reason_text(row, language) -%}
@@ -32,6 +37,7 @@
         'order_value': [', order value ', '，客单价'],
         'lifetime_value': [', lifetime value ', '，生命周期价值'],
         'colon': [': ', '：'],
+        'at_least': [': at least ', '：至少 '],
         'reach': [' of 3 reach ', ' 项（共 3 项）达到'],
         'set_by': ['set to ', '人工指定为'],
         'by_manager': [' by account manager ', '，客户经理 '],
@@ -55,18 +61,18 @@
         'needed_end': ['', ' 次）'],
         'grace': [', but upgraded only a short while ago', '，但近期刚升级，暂不降级'],
         'dwell': [', but in this tier only for a short while', '，但在当前等级时间尚短，暂不降级'],
-        'band': [' is within the margin around the thresholds of ', ' 未超出缓冲区间，保持'],
+        'band': [' is within the margin around the thresholds of ', '未超出缓冲区间，保持'],
     } -%}
     {%- set criteria -%}
         if(
             {{ row }}.candidate_rule = 'score',
             concat(
-                '{{ texts.by_score[pick] }}', toString(round(100 * {{ row }}.score_top_share, 1)),
+                '{{ texts.by_score[pick] }}', {{ share_at_most(row ~ '.score_top_share') }},
                 '{{ texts.by_score_end[pick] }}', {{ named }}.candidate_tier
             ),
             concat(
                 '{{ texts.orders[pick] }}', {{ named }}.frequency_tier, '{{ texts.order_value[pick] }}', {{ named }}.order_value_tier,
-                '{{ texts.lifetime_value[pick] }}', {{ named }}.lifetime_value_tier, '{{ texts.colon[pick] }}',
+                '{{ texts.lifetime_value[pick] }}', {{ named }}.lifetime_value_tier, '{{ texts.at_least[pick] }}',
                 toString({{ row }}.required_criteria), '{{ texts.reach[pick] }}', {{ named }}.candidate_tier
             )
         )

@@ -332,9 +332,8 @@ def simulate(
     click.echo(answer(simulator, seeds, rules_of or day, weeks, movers, style, table, language), nl=False)
     later = later_versions(seeds, rules_of or day)
     if later and style == "pretty":
-        click.echo(
-            plain_text(f"note: {', '.join(later)} begins later and does not count; --rules-of picks the day that does")
-        )
+        text = "{versions} begins later and does not count; --rules-of picks the day that does"
+        click.echo(plain_text(said(language, "note: ") + said(language, text, versions=", ".join(later))))
 
 
 @main.command()

@@ -169,8 +169,7 @@ def reason_card(card: Card, language: str = "en") -> str:
             policy=called.get(("policy", card["policy"]), card["policy"]),
             region=labels["unknown"] if card["region_code"] == "unknown" else card["region_code"],
             status=labels["comma"].join(
-                labels.get("closed_customer" if status == "closed" else status, status)
-                for status in dict.fromkeys((card["customer_status"], card["standing"]))
+                labels.get("closed_customer" if status == "closed" else status, status) for status in _statuses(card)
             ),
         ),
         "",
@@ -185,6 +184,12 @@ def reason_card(card: Card, language: str = "en") -> str:
         _sentences(card, labels, names, language),
     ]
     return plain_text(*parts)
+
+
+def _statuses(card: Card) -> list[str]:
+    """State of the account and standing, each once: a closed account stands as a blocked one, which nobody blocked."""
+    statuses = list(dict.fromkeys((card["customer_status"], card["standing"])))
+    return statuses[:1] if card["standing"] == "blocked" else statuses
 
 
 def _tier_names(card: Card, language: str) -> dict[str, str]:
@@ -339,7 +344,7 @@ def _sentences(card: Card, labels: Mapping[str, str], names: Mapping[str, str], 
         if card[column]:
             tier = names.get(card["earliest_downgrade_tier"] or "", "")
             dates.append((card[column], labels[label].format(day=card[column], tier=tier)))
-    if not card["earliest_downgrade_on"] and card["standing"] != "blocked":
+    if not card["earliest_downgrade_on"] and card["standing"] != "blocked" and not card["override_valid_to"]:
         dates.append((card["as_of_date"], labels["no_downgrade"]))
     for position, (_, text) in enumerate(sorted(dates)):
         table.add_row(labels["dates"] if not position else "", text)

@@ -119,10 +119,10 @@ def refresh(
     """Build and publish the snapshot of each day, oldest first; yields each one when it is published.
 
     full: make the facts anew from landing, not from what changed. every: of a range, take each n-th day, counted back from
-    its last. restate: rebuild the published days of the range with all that is known by the last complete business day.
-    Later days that are stored are decided again, since a tier follows from the day before. again: make a single day anew also
-    where nothing has changed since it was made. Raises TierhouseError with one line when a step fails; the marts then still
-    show what they showed before.
+    its last. restate: rebuild the published days of the range with all that is known by the last complete business day, or by
+    their own end, if that is later. Later days that are stored are decided again, since a tier follows from the day before.
+    again: make a single day anew also where nothing has changed since it was made. Raises TierhouseError with one line when a
+    step fails; the marts then still show what they showed before.
     """
     settings = ensure_running(Settings.from_environment())
     check_seeds(PROJECT_DIR / "seeds")
@@ -162,7 +162,10 @@ def refresh(
 
 
 def _restate(client: Client, settings: Settings, days: list[date], known_until: date) -> Iterator[Published]:
-    """Rebuild the published ones of `days` with what is known at the end of `known_until`; decide later days again."""
+    """Rebuild the published ones of `days` with what is known at the end of `known_until`; decide later days again.
+
+    A day after `known_until`, which was published before it was complete, is rebuilt with what is known at its own end.
+    """
     published = history.published_days(client, settings)
     chosen = sorted(set(published) & set(days))
     if not chosen:
@@ -170,7 +173,7 @@ def _restate(client: Client, settings: Settings, days: list[date], known_until: 
         raise TierhouseError(f"no published day from {days[0]} to {days[-1]} to restate; published: {stored}")
     history.build_facts(client, settings, chosen[-1])
     for day, following in zip(chosen, [*chosen[1:], date.max], strict=True):
-        yield Published(day, history.build_day(client, settings, day, known_until))
+        yield Published(day, history.build_day(client, settings, day, max(day, known_until)))
         for later in history.decide_again(client, settings, day, before=following):
             yield Published(later, None)
     days_in_work.end(client, settings)

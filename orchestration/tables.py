@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 
 from clickhouse_connect.driver.client import Client
 
@@ -168,15 +168,17 @@ def forecast_table(client: Client, settings: Settings, day: date, language: str 
         """,
         parameters={"day": day},
     ).result_rows
-    headings = ("series", "method", "next week", "80 % interval", "MASE", "base-\nline", "inside")
-    printed = empty_table(*(said(language, one) for one in headings), words=(0, 1, 3))
+    # The first week that was not complete: after a day other than Sunday it has begun.
+    monday = day - timedelta(days=(day.weekday() + 1) % 7 - 1)
+    headings = ("series", "method", "week from\n{monday}", "80 % interval", "MASE", "base-\nline", "inside")
+    printed = empty_table(*(said(language, one, monday=monday) for one in headings), words=(0, 1, 3))
     before = "total"
     for dimension, name, method, first, low, high, error, baseline_error, inside in rows:
         if dimension != before:
             printed.add_section()
             before = dimension
         printed.add_row(
-            said(language, "total") if dimension == "total" else name,
+            said(language, name) if name in ("total", "other", "unknown") else name,
             _words(method, language),
             f"{first:,.0f}",
             "-" if low is None else f"{low:,.0f} … {high:,.0f}",
@@ -189,7 +191,7 @@ def forecast_table(client: Client, settings: Settings, day: date, language: str 
 
 def evaluation_table(client: Client, settings: Settings, day: date, language: str = "en") -> str:
     """Every model of the evaluation that knew the world up to `day` beside the best baseline, and the verdicts in words."""
-    from orchestration.predictive.evaluation_text import name_zh
+    from orchestration.predictive.evaluation_text import name_zh, signed
 
     rows = client.query(
         f"""
@@ -211,7 +213,7 @@ def evaluation_table(client: Client, settings: Settings, day: date, language: st
             _number(value),
             named(baseline) or "-",
             _number(baseline_value),
-            "-" if low is None else f"{low:+.3f} … {high:+.3f}",
+            "-" if low is None else f"{signed(low)} … {signed(high)}",
         )
     printed.title = said(language, "Models up to {day}; * decides", day=day)
     verdicts = [row[8] for row in rows if row[7]]

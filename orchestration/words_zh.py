@@ -24,7 +24,7 @@ _CHINESE = {
     "coverage": "覆盖率",
     "serves": "用于",
     "series": "序列",
-    "next week": "下周",
+    "week from\n{monday}": "{monday}\n起一周",
     "80 % interval": "80 % 区间",
     "base-\nline": "基线",
     "inside": "区间\n命中",
@@ -68,12 +68,21 @@ _CHINESE = {
     ),
     "note: ": "注：",
     "the past weeks hold no other stored day, so there is no past to replay": "过去几周没有其他已存日期，无法回放",
+    "stored days between the weeks' last ones, or days of other rules: `current` is today's rules replayed over the same days, "
+    "so that like is compared with like": (
+        "有已存日期不是各周最后一天，或使用过其他规则：“现行”为按当前规则回放相同日期的结果，以便同口径比较"
+    ),
+    "{versions} begins later and does not count; --rules-of picks the day that does": (
+        "{versions} 稍后才生效，本次不计；可用 --rules-of 指定其生效的日期"
+    ),
     "{day}  predicted in {seconds} s": "{day}  预测完成，{seconds} 秒",
     "{day}  evaluated in {seconds} s": "{day}  评估完成，{seconds} 秒",
     "{day}  reviewed in {seconds} s; nothing is changed": "{day}  复核完成，{seconds} 秒；未作任何改动",
     # What stands in cells.
     "all": "合计",
     "total": "合计",
+    "other": "其他",
+    "unknown": "未知",
     "none": "无",
     "holds": "合适",
     "propose": "建议调整",

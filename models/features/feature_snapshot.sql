@@ -4,7 +4,8 @@
 
 {% set delivered = '(select count() > 0 from {} where known_at < ' ~ cutoff() ~ ' and is_deleted = 0)' %}
 {% set has_complaints = delivered.format(ref('stg_complaints')) %}
-{% set has_invoices = delivered.format(ref('stg_invoices')) %}
+{# Without payments every invoice would look unpaid. -#}
+{% set has_receivables = '(' ~ delivered.format(ref('stg_invoices')) ~ ' and ' ~ delivered.format(ref('stg_payments')) ~ ')' %}
 {% set has_categories = '(select countIf(category_id is not null) > 0 from ' ~ ref('dim_products') ~ ')' %}
 {% set has_launches = '(select countIf(launched_on is not null) > 0 from ' ~ ref('dim_products') ~ ')' %}
 
@@ -38,11 +39,11 @@ final as (
 
         toUInt8(customers.credit_term_days > 0 or credit.customer_id is not null) as is_on_credit_terms,
         {% for column in ['receivable_amount', 'overdue_amount', 'overdue_days_max'] -%}
-        if({{ has_invoices }} and is_on_credit_terms = 1, coalesce(credit.{{ column }}, toNullable(0)), null) as {{ column }},
+        if({{ has_receivables }} and is_on_credit_terms = 1, coalesce(credit.{{ column }}, toNullable(0)), null) as {{ column }},
         {% endfor -%}
-        credit.overdue_invoices as overdue_invoices,
+        if({{ has_receivables }}, credit.overdue_invoices, []) as overdue_invoices,
         {{ ratio('overdue_amount', 'receivable_amount') }} as overdue_share,
-        credit.weighted_days_overdue_180d as weighted_days_overdue_180d,
+        if({{ has_receivables }}, credit.weighted_days_overdue_180d, null) as weighted_days_overdue_180d,
 
         if({{ has_categories }}, toNullable(toUInt32(coalesce(category_counts.category_count_90d, 0))), null) as category_count_90d,
         products.product_count_90d as product_count_90d,

@@ -24,8 +24,13 @@ shares as (
         *,
         {{ ratio('customer_count', 'sum(customer_count) over ()') }} as customer_share,
         {{ ratio('net_amount', 'greatest(sum(net_amount) over (), 0)') }} as net_amount_share,
-        {{ ratio('gross_margin', 'greatest(sum(gross_margin) over (), 0)') }} as gross_margin_share
+        {{ ratio('gross_margin', 'greatest(sum(gross_margin) over (), 0)') }} as gross_margin_share,
+        -- Of sums, not sums of shares: the last one is 1, and not a digit more.
+        {{ ratio('sum(customer_count) over best_first', 'sum(customer_count) over ()') }} as cumulative_customer_share,
+        {{ ratio('sum(net_amount) over best_first', 'greatest(sum(net_amount) over (), 0)') }} as cumulative_net_amount_share,
+        {{ ratio('sum(gross_margin) over best_first', 'greatest(sum(gross_margin) over (), 0)') }} as cumulative_gross_margin_share
     from tiers
+    window best_first as (order by tier_rank rows between unbounded preceding and current row)
 )
 
 select
@@ -39,8 +44,7 @@ select
     net_amount_share,
     cast(shares.gross_margin as Nullable(Decimal(18, 2))) as gross_margin,
     gross_margin_share,
-    sum(customer_share) over best_first as cumulative_customer_share,
-    sum(net_amount_share) over best_first as cumulative_net_amount_share,
-    sum(gross_margin_share) over best_first as cumulative_gross_margin_share
+    cumulative_customer_share,
+    cumulative_net_amount_share,
+    cumulative_gross_margin_share
 from shares
-window best_first as (order by tier_rank rows between unbounded preceding and current row)

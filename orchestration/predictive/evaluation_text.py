@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from orchestration.predictive.evaluation import PROMOTED, TOO_LITTLE_DATA, Evaluation
 
 _METRICS = {
@@ -39,15 +41,25 @@ def name_zh(name: str) -> str:
     return _NAMES.get(name, (name, name))[1].removesuffix("（分层所用）")
 
 
+def signed(gain: float) -> str:
+    """A gain in three decimals; in the one digit that counts where they are all 0, so that -0.0003 is not -0.000."""
+    text = f"{gain:+z.3f}"
+    if float(text) or abs(gain) < 1e-6:
+        return text
+    return f"{gain:+.{-math.floor(math.log10(abs(gain)))}f}"
+
+
 def in_words(evaluation: Evaluation) -> tuple[str, str]:
     """The verdict with its numbers."""
     question = evaluation.question
     model, model_zh = _NAMES.get(question.model, (question.model, question.model))
     served, served_zh = _NAMES.get(evaluation.served_model, (evaluation.served_model, evaluation.served_model))
+    is_plural = served.startswith(("net sales", "orders", "days"))
+    serve, are = ("serve", "are") if is_plural else ("serves", "is")
     if evaluation.verdict == TOO_LITTLE_DATA:
         serves = ("; it goes on serving unjudged", "；未经评估，暂继续使用")
         if question.in_use:
-            serves = f"; {served} serves", f"；继续使用{served_zh}"
+            serves = f"; {served} {serve}", f"；继续使用{served_zh}"
         elif question.is_advice:
             serves = "", ""
         return (
@@ -58,7 +70,7 @@ def in_words(evaluation: Evaluation) -> tuple[str, str]:
     metric, metric_zh = _METRICS.get(question.deciding_metric, (question.deciding_metric, question.deciding_metric))
     best, best_zh = _NAMES.get(evaluation.best_baseline, (evaluation.best_baseline, evaluation.best_baseline))
     numbers = f"{decided['value']:.3f}", f"{decided['baseline_value']:.3f}"
-    gain = f"{decided['gain']:+.3f}", f"{decided['gain_low']:+.3f}", f"{decided['gain_high']:+.3f}"
+    gain = signed(decided["gain"]), signed(decided["gain_low"]), signed(decided["gain_high"])
     over = f"{len(evaluation.origin_days)} cut days, {evaluation.customer_count:,} customers, {question.horizon_days} days after each"
     over_zh = (
         f"{len(evaluation.origin_days)}个截止日，{evaluation.customer_count:,}位客户，其后{question.horizon_days}天"
@@ -74,9 +86,9 @@ def in_words(evaluation: Evaluation) -> tuple[str, str]:
             f"{model_zh}优于所有基线，{now[1]}：{measured_zh}。",
         )
     still = (
-        ("is to be preferred", "宜采用")
+        (f"{are} to be preferred", "宜采用")
         if question.is_advice
-        else ("serves", "继续使用" if question.in_use else "改用")
+        else (serve, "继续使用" if question.in_use else "改用")
     )
     return (
         f"{model} does not beat the best baseline by more than the interval, so {served} {still[0]}: {measured}.",

@@ -98,7 +98,7 @@ def _forecast(sales: np.ndarray, last_monday: date) -> Forecast:
     weeks = [last_monday + timedelta(weeks=place - count + 1) for place in range(count + HORIZON_WEEKS)]
     past, coming = weeks[:count], weeks[count:]
     if count < SHORTEST_FOR_MODELS:
-        path = _plausible(_recent_mean(sales), sales)
+        path = _not_below_history(_recent_mean(sales), sales)
         nothing = float("nan")
         return Forecast(
             RECENT_MEAN,
@@ -134,7 +134,7 @@ def _forecast(sales: np.ndarray, last_monday: date) -> Forecast:
     served = _path(methods[best], sales, past, coming)
     if served is None:
         best, verdict = baseline, "model_failed"
-        served = _plausible(methods[baseline](sales, past, coming), sales)
+        served = _not_below_history(methods[baseline](sales, past, coming), sales)
     return Forecast(
         method=best,
         baseline=baseline,
@@ -234,14 +234,16 @@ def _path(method: _Method, sales: np.ndarray, past: list[date], coming: list[dat
     middle, low, high = (np.abs(values) < _TOO_LARGE for values in (path.middle, path.low, path.high))
     if not middle.all():
         return None
-    interval = (np.where(low & high, values, np.nan) for values in (path.low, path.high))
-    return _plausible(Path(path.middle, *interval), sales)
+    return _not_below_history(
+        Path(path.middle, *(np.where(low & high, values, np.nan) for values in (path.low, path.high))), sales
+    )
 
 
-def _plausible(path: Path, sales: np.ndarray) -> Path:
-    """Sales that never were below zero are not foreseen there."""
-    least = 0.0 if (sales >= 0).all() else -np.inf
-    return Path(*(np.maximum(values, least) for values in (path.middle, path.low, path.high)))
+def _not_below_history(path: Path, sales: np.ndarray) -> Path:
+    """The path, ending at 0 where no known week was below it: sums of sales are negative only by refunds."""
+    if sales.min() < 0:
+        return path
+    return Path(*(np.maximum(values, 0.0) for values in (path.middle, path.low, path.high)))
 
 
 def _around(middle: np.ndarray, changes: np.ndarray, growth: np.ndarray) -> Path:

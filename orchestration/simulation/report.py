@@ -105,7 +105,7 @@ def tiers(result: Simulation) -> list[Record]:
                         "net_amount_90d": net,
                         "net_amount_share": float(net / _money(sales.sum())) if sales.sum() > 0 else None,
                         "discount_rate": float(rate),
-                        "discount_cost_90d": (net * rate).quantize(Decimal("0.01")),
+                        "discount_cost_90d": _times(net, rate),
                     }
                 )
     return rows
@@ -148,7 +148,7 @@ def movers(result: Simulation, simulator: Simulator, count: int) -> list[Record]
                     "to_tier": reached,
                     "steps": int(outcome.current[place] - outcome.proposed[place]),
                     "net_amount_90d": net,
-                    "discount_change_90d": (net * change).quantize(Decimal("0.01")),
+                    "discount_change_90d": _times(net, change),
                 }
             )
     return rows
@@ -250,7 +250,7 @@ def _outcome_text(result: Simulation, outcome: Outcome, moved: Sequence[Record],
                 named.get(str(row["from_tier"]), str(row["from_tier"])),
                 named.get(str(row["to_tier"]), str(row["to_tier"])),
                 f"{row['net_amount_90d']:,.0f}",
-                f"{row['discount_change_90d']:+,.0f}",
+                f"{row['discount_change_90d']:+z,.0f}",
             )
         yield plain_text(names)
 
@@ -306,6 +306,11 @@ def _tier(ladder: Sequence[str], rank: int) -> str:
 
 def _money(cents: int) -> Decimal:
     return (Decimal(int(cents)) / 100).quantize(Decimal("0.01"))
+
+
+def _times(amount: Decimal, rate: Decimal) -> Decimal:
+    # Nothing is added to -0, which makes it 0.
+    return (amount * rate).quantize(Decimal("0.01")) + 0
 
 
 def _same(left: str, right: str) -> bool:

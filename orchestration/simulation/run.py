@@ -22,6 +22,12 @@ from orchestration.simulation.rules import Rules, config_version_sql, rules_on
 from orchestration.warehouse.settings import Settings
 
 CURRENT, PROPOSED = "current", "proposed"
+# What a reader must know about the numbers; in Chinese in orchestration/words_zh.py.
+NO_PAST = "the past weeks hold no other stored day, so there is no past to replay"
+LIKE_WITH_LIKE = (
+    "stored days between the weeks' last ones, or days of other rules: `current` is today's rules replayed over the "
+    "same days, so that like is compared with like"
+)
 # So many days of customers at once keep the memory of a replay at some GiB.
 _DECISIONS_AT_ONCE = 12_000_000
 _NOT_MADE = ("UNKNOWN_DATABASE", "UNKNOWN_TABLE", "UNKNOWN_IDENTIFIER")
@@ -65,7 +71,6 @@ class Simulation:
     outcomes: list[Outcome]
     week_count: int = 0
     stability: list[dict[str, object]] = field(default_factory=list)
-    # What a reader must know about the numbers.
     notes: list[str] = field(default_factory=list)
 
 
@@ -105,7 +110,7 @@ class Simulator:
         result = Simulation(self.as_of, self.current, self.proposed, base, [self._today(base)])
         days = self.counted_days(weeks) if weeks else []
         if weeks and len(days) < 2:
-            result.notes.append("the past weeks hold no other stored day, so there is no past to replay")
+            result.notes.append(NO_PAST)
         elif weeks:
             self._past(result, days)
         return result
@@ -206,10 +211,7 @@ class Simulator:
             key=lambda row: str(row["variant"]),
         )
         if not as_decided:
-            result.notes.append(
-                "stored days between the weeks' last ones, or days of other rules: `current` is today's rules replayed over the "
-                "same days, so that like is compared with like"
-            )
+            result.notes.append(LIKE_WITH_LIKE)
 
     def _replayed(self, variants: Sequence[Variant], days: Sequence[date], part: Part, tiers_only: bool = False) -> str:
         inputs = [(variant, queries.inputs(self._settings, variant, days, part)) for variant in variants]

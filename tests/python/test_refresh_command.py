@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -21,7 +21,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from forked_commands import ForkedCommands
 from own_warehouse import REPOSITORY, OwnWarehouse, copied
 
-from orchestration import dbt, project
+from orchestration import days_in_work, dbt, history, project, refresh
 from orchestration.defs import transformation
 from orchestration.defs.resources import RefreshRun
 from orchestration.errors import TierhouseError
@@ -63,6 +63,23 @@ def test_a_range_holds_every_day_of_it() -> None:
 def test_a_day_outside_the_orders_is_refused(arguments: dict[str, date], message: str) -> None:
     with pytest.raises(TierhouseError, match=message):
         choose_days(FIRST, LAST, **arguments)
+
+
+def test_a_restatement_never_knows_less_than_the_day_did(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last day of the data may not be complete, and can be published all the same."""
+    known: dict[date, date] = {}
+    yesterday, later = LAST - timedelta(days=1), LAST - timedelta(days=2)
+    replaced = {
+        "published_days": lambda *_: [FIRST, later, LAST],
+        "build_facts": lambda *_: None,
+        "build_day": lambda _client, _settings, day, until: known.update({day: until}) or 1,
+        "decide_again": lambda *_, **__: [],
+    }
+    for name, function in replaced.items():
+        monkeypatch.setattr(history, name, function)
+    monkeypatch.setattr(days_in_work, "end", lambda *_: None)
+    list(refresh._restate(cast(Client, None), cast(Settings, None), [later, yesterday, LAST], yesterday))
+    assert known == {later: yesterday, LAST: LAST}
 
 
 def test_a_second_writer_is_told_who_runs_or_waits_for_it(tmp_path: Path) -> None:

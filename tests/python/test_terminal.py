@@ -19,9 +19,9 @@ from orchestration import tables
 from orchestration.landing.report import LandingReport, TableReport
 from orchestration.project import PROJECT_DIR
 from orchestration.quality.seeds import SEEDS, read_seed
-from orchestration.simulation.report import as_text
+from orchestration.simulation.report import as_text, movers, tiers
 from orchestration.simulation.rules import rules_on
-from orchestration.simulation.run import Base, Outcome, Simulation
+from orchestration.simulation.run import LIKE_WITH_LIKE, NO_PAST, Base, Outcome, Simulation
 from orchestration.terminal import command, empty_table, plain_text, width
 from orchestration.warehouse.settings import Settings
 
@@ -68,6 +68,16 @@ def forecast(language: str = "en") -> str:
         ("tier", "diamond 钻石", "recent_mean", *numbers),
     ]
     return tables.forecast_table(answering(rows), SETTINGS, DAY, language)
+
+
+@pytest.mark.parametrize(
+    ("day", "monday"), [(date(2026, 11, 29), "2026-11-30"), (date(2026, 11, 30), "2026-11-30"), (DAY, "2026-11-23")]
+)
+def test_a_forecast_names_the_week_it_begins_with(day: date, monday: str) -> None:
+    rows = [("region", "unknown", "naive", 1.0, None, None, None, None, None)]
+    english, chinese = (tables.forecast_table(answering(rows), SETTINGS, day, language) for language in ("en", "zh"))
+    assert monday in english and "week from" in english and "unknown" in english
+    assert monday in chinese and "起一周" in chinese and "未知" in chinese
 
 
 def evaluation(language: str = "en") -> str:
@@ -124,7 +134,7 @@ def simulation(language: str = "en") -> str:
         for name in ("current", "proposed")
     ]
     result = Simulation(DAY, rules, rules, base, outcomes, 52, stability)
-    result.notes.append("the past weeks hold no other stored day, so there is no past to replay")
+    result.notes += [NO_PAST, LIKE_WITH_LIKE]
     moved = {
         "customer_id": 12_345_678,
         "customer_name": "北京市朝阳区望京街道广顺北大街有限责任公司 canteen of the northern district",
@@ -134,6 +144,19 @@ def simulation(language: str = "en") -> str:
         "discount_change_90d": Decimal("-98765432"),
     }
     return as_text(result, [{**moved, "horizon": "today"}], ["gold.minimum_orders_per_month 8 -> 6"], language)
+
+
+def test_a_discount_of_nothing_is_0_and_not_minus_0() -> None:
+    rules = rules_on({name: read_seed(PROJECT_DIR / "seeds" / f"{name}.csv") for name in SEEDS}, DAY)
+    assert rules is not None
+    # One customer without sales who falls, and one of bronze who gave more back than it bought.
+    ranks = np.array([1, 4])
+    base = Base(np.array([1, 2]), ranks, np.array([0, -500]), TIERS)
+    result = Simulation(DAY, rules, rules, base, [Outcome("today", ranks, np.array([2, 4]), TIERS, TIERS)])
+    simulator = cast(Any, SimpleNamespace(names=lambda _: {}))
+    amounts = [row["discount_change_90d"] for row in movers(result, simulator, 9)]
+    amounts += [row["discount_cost_90d"] for row in tiers(result)]
+    assert len(amounts) == 9 and {str(amount) for amount in amounts} == {"0.00"}
 
 
 @pytest.mark.parametrize(

@@ -193,6 +193,40 @@ def test_an_override_is_named_with_its_end_and_what_comes_after(engine: Client) 
     assert "2026-03-14：人工指定的最后一天，之后为白银" in reason_card(card, "zh")
 
 
+@pytest.mark.parametrize(
+    ("customer", "column", "english", "chinese"),
+    [
+        (
+            {"earned_tier": "bronze"},
+            "how_to_keep",
+            "bronze; the lowest tier cannot be lost",
+            "青铜；已是最低等级，不会再降",
+        ),
+        ({"earned_tier": "diamond"}, "how_to_gain_next", "diamond; already the best tier", "钻石；已是最高等级"),
+        (
+            {"earned_tier": "silver", "standing": "blocked", "treatment": "freeze", "customer_status": "closed"},
+            "how_to_keep",
+            "silver; orders change nothing while the customer is blocked or closed",
+            "白银；客户冻结或关闭期间，下单不改变等级",
+        ),
+    ],
+)
+def test_what_no_lever_moves_is_said_of_the_tier_after_the_override(
+    engine: Client, customer: dict[str, Any], column: str, english: str, chinese: str
+) -> None:
+    override = {"override_manager_id": 7, "override_reason": "tender", "override_valid_to": DAY + timedelta(days=10)}
+    card = one_card(engine, tier="gold", override_rank=2, **override, **customer)
+    assert card[column] == f"after the override, which ends on 2026-03-14: {english}"
+    assert card[f"{column}_zh"] == f"人工指定结束后（2026-03-14）：{chinese}"
+    # The end of the override is a change, so nothing says that there is none.
+    assert "no downgrade" not in reason_card(card)
+
+
+def test_a_closed_account_is_not_called_blocked_too(engine: Client) -> None:
+    card = one_card(engine, standing="blocked", treatment="freeze", customer_status="closed")
+    assert "region east   closed\n" in reason_card(card)
+
+
 def test_an_amount_is_shown_in_whole_cents_and_never_above_what_it_is(engine: Client) -> None:
     text = render("whole_cents_text", "value")
     shown = f"SELECT countIf({text} != toDecimalString(toDecimal64(number, 2) / 100, 2)) FROM "
@@ -216,8 +250,8 @@ def test_a_day_whose_rules_were_not_kept_has_no_cards(engine: Client) -> None:
 def test_a_blocked_customer_has_no_lever(engine: Client) -> None:
     card = one_card(engine, standing="blocked", treatment="freeze")
     assert card["next_tier"] is None and card["orders_per_month_for_next"] is None
-    assert card["how_to_gain_next"] == "no change while the customer is blocked or closed"
-    assert card["how_to_keep_zh"] == "客户冻结或关闭期间等级不变"
+    assert card["how_to_gain_next"] == "orders change nothing while the customer is blocked or closed"
+    assert card["how_to_keep_zh"] == "客户冻结或关闭期间，下单不改变等级"
 
 
 def test_a_new_customer_cannot_fall_before_the_protection_ends_and_three_mondays_pass(engine: Client) -> None:

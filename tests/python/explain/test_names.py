@@ -37,14 +37,14 @@ def test_the_reason_of_a_tier_names_tiers_and_gates_in_the_language_of_the_reade
         "最高白银，触发限制：账款长期逾期、risk_flag；应得：黄金",
     )
     assert reasons(engine) == (
-        "orders silver, order value silver, lifetime value silver: 2 of 3 reach silver",
-        "订单频次白银，客单价白银，生命周期价值白银：2 项（共 3 项）达到白银",
+        "orders silver, order value silver, lifetime value silver: at least 2 of 3 reach silver",
+        "订单频次白银，客单价白银，生命周期价值白银：至少 2 项（共 3 项）达到白银",
     )
 
 
 def test_the_reason_of_the_first_day_says_what_limits_the_tier(engine: Client) -> None:
-    criteria = "first day: orders silver, order value silver, lifetime value silver: 2 of 3 reach silver"
-    criteria_zh = "首日：订单频次白银，客单价白银，生命周期价值白银：2 项（共 3 项）达到白银"
+    criteria = "first day: orders silver, order value silver, lifetime value silver: at least 2 of 3 reach silver"
+    criteria_zh = "首日：订单频次白银，客单价白银，生命周期价值白银：至少 2 项（共 3 项）达到白银"
     lowest = {"reason_code": "first_seen", "tier": "bronze", "tier_rank": 4}
     assert reasons(engine, reason_code="first_seen") == (criteria, criteria_zh)
     assert reasons(engine, **lowest, cap_rank=4, closed_gates=["long_overdue"]) == (
@@ -59,6 +59,15 @@ def test_the_reason_of_the_first_day_says_what_limits_the_tier(engine: Client) -
         f"{criteria}; but bronze, where new customers begin",
         f"{criteria_zh}；但为青铜，新客户由此开始",
     )
+
+
+@pytest.mark.parametrize(
+    ("share", "text"), [(0.00001, "0.1"), (0.1, "10"), (0.1004, "10.1"), (0.07, "7"), (0.3, "30"), (1.0, "100")]
+)
+def test_a_customer_is_never_said_to_be_further_up_than_it_is(engine: Client, share: float, text: str) -> None:
+    english, chinese = reasons(engine, candidate_rule="score", score_top_share=share)
+    assert english == f"score in the top {text} %: silver"
+    assert chinese == f"得分位于前 {text}%：白银"
 
 
 def test_a_card_in_chinese_shows_no_name_that_has_a_label(engine: Client) -> None:

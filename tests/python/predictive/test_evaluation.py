@@ -29,7 +29,7 @@ from orchestration.predictive.evaluation import (
     normalised_gini,
     spearman,
 )
-from orchestration.predictive.evaluation_text import in_words
+from orchestration.predictive.evaluation_text import in_words, signed
 
 FEW = Options(resamples=60, fewest_customers=100, fewest_of_an_outcome=10)
 
@@ -259,8 +259,8 @@ def test_too_little_data_is_a_verdict_with_a_reason_in_both_languages(
         (
             replace(QUESTION, in_use="recency"),
             ("and serves:", "投入使用"),
-            ("so days since the last order serves:", "继续使用距上次下单天数"),
-            ("; days since the last order serves.", "；继续使用距上次下单天数。"),
+            ("so days since the last order serve:", "继续使用距上次下单天数"),
+            ("; days since the last order serve.", "；继续使用距上次下单天数。"),
         ),
         (
             QUESTION,
@@ -282,6 +282,14 @@ def test_the_verdict_in_words_says_what_follows_from_it(
     for origins, wanted in ((_origins(0.3), promoted), (_origins(3.0), lost), ([], unjudged)):
         for text, part in zip(in_words(evaluate(question, origins, FEW)), wanted, strict=True):
             assert part in text
+
+
+@pytest.mark.parametrize(
+    ("gain", "text"),
+    [(0.0234, "+0.023"), (-0.00031, "-0.0003"), (0.00004, "+0.00004"), (-0.0, "+0.000"), (-1e-7, "+0.000")],
+)
+def test_a_gain_is_never_minus_zero_in_words(gain: float, text: str) -> None:
+    assert signed(gain) == text
 
 
 def test_losses_are_nothing_to_find() -> None:

@@ -219,9 +219,9 @@ def _open_invoices(facts: Facts) -> pd.DataFrame:
 
 
 def _receivables(facts: Facts, customers: pd.Index) -> pd.DataFrame:
-    """Open and overdue amounts in cents, null without credit terms or without any invoice."""
+    """Open and overdue amounts in cents, null without credit terms, or without any invoice or payment."""
     invoices = _open_invoices(facts)
-    applies = _is_on_credit_terms(facts, customers) & (len(facts.invoices) > 0)
+    applies = _is_on_credit_terms(facts, customers) & (len(facts.invoices) > 0) & (len(facts.payments) > 0)
     overdue = invoices[invoices["past"] > 0]
     return pd.DataFrame(
         {
@@ -239,6 +239,8 @@ def _payment_behaviour(facts: Facts, cents: pd.DataFrame, customers: pd.Index) -
     # Credit notes are below zero; where they outweigh the invoices there is nothing to weigh by.
     invoiced = _per_customer(due, "amount", customers, None).clip(lower=0)
     weighted = _divide(_per_customer(due, "late", customers, None), invoiced)
+    if not len(facts.payments):
+        weighted *= np.nan
     return pd.DataFrame(
         {
             "is_on_credit_terms": _is_on_credit_terms(facts, customers).astype("int64"),
