@@ -42,7 +42,7 @@
         'set_by': ['set to ', '人工指定为'],
         'by_manager': [' by account manager ', '，客户经理 '],
         'until': [' until ', '，有效期至 '],
-        'first_day': ['first day: ', '首日：'],
+        'first_tier': ['first tier: ', '首次定级：'],
         'at_most': ['at most ', '最高'],
         'because_of': [' while closed: ', '，触发限制：'],
         'but': ['; but ', '；但为'],
@@ -107,7 +107,7 @@
             ifNull(toString({{ row }}.override_valid_to), ''), '{{ texts.colon[pick] }}', ifNull({{ row }}.override_reason, '')
         ),
         {{ row }}.reason_code = 'first_seen',
-        concat('{{ texts.first_day[pick] }}', {{ criteria }}, {{ limits }}),
+        concat('{{ texts.first_tier[pick] }}', {{ criteria }}, {{ limits }}),
         {{ row }}.reason_code = 'gate',
         concat(
             '{{ texts.at_most[pick] }}', {{ named }}.tier, '{{ texts.because_of[pick] }}', {{ named }}.closed_gates,

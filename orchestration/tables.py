@@ -10,7 +10,7 @@ from orchestration.landing.contract import TABLES
 from orchestration.landing.report import LandingReport
 from orchestration.seeds import rows_in_force
 from orchestration.terminal import empty_table, plain_text
-from orchestration.tier_names import tier_names
+from orchestration.tier_names import tier_name, tier_names
 from orchestration.warehouse.settings import Settings
 from orchestration.words_zh import said
 
@@ -160,7 +160,7 @@ def forecast_table(client: Client, settings: Settings, day: date, language: str 
         f"""
         SELECT dimension, any(member_name), any(method), argMin(net_amount, weeks_ahead),
             argMin(net_amount_low, weeks_ahead), argMin(net_amount_high, weeks_ahead), any(mase), any(baseline_mase),
-            any(interval_coverage)
+            any(interval_coverage), member
         FROM {settings.database("predictive")}.sales_forecast
         WHERE as_of_date = {{day:Date}} AND dimension != 'category' GROUP BY dimension, member
         ORDER BY indexOf(['total', 'region', 'tier'], dimension), sum(net_amount) DESC, member
@@ -173,12 +173,12 @@ def forecast_table(client: Client, settings: Settings, day: date, language: str 
     headings = ("series", "method", "week from\n{monday}", "80 % interval", "MASE", "base-\nline", "inside")
     printed = empty_table(*(said(language, one, monday=monday) for one in headings), words=(0, 1, 3))
     before = "total"
-    for dimension, name, method, first, low, high, error, baseline_error, inside in rows:
+    for dimension, name, method, first, low, high, error, baseline_error, inside, member in rows:
         if dimension != before:
             printed.add_section()
             before = dimension
         printed.add_row(
-            said(language, name) if name in ("total", "other", "unknown") else name,
+            _member(dimension, member, name, language),
             _words(method, language),
             f"{first:,.0f}",
             "-" if low is None else f"{low:,.0f} … {high:,.0f}",
@@ -187,6 +187,12 @@ def forecast_table(client: Client, settings: Settings, day: date, language: str 
         )
     printed.title = said(language, "Net sales to expect after {day}", day=day)
     return plain_text(printed)
+
+
+def _member(dimension: str, member: str, name: str, language: str) -> str:
+    if dimension == "tier" and language != "en":
+        return tier_name(member, name, language)
+    return said(language, name) if name in ("total", "other", "unknown") else name
 
 
 def evaluation_table(client: Client, settings: Settings, day: date, language: str = "en") -> str:

@@ -63,9 +63,9 @@ def recommendations(language: str = "en") -> str:
 def forecast(language: str = "en") -> str:
     numbers = (98_765_432.1, 87_654_321.1, 99_876_543.1, 10.12, 10.34, 0.876)
     rows = [
-        ("total", "total", "seasonal_naive", *numbers),
-        ("region", "新疆维吾尔自治区 乌鲁木齐", "recent_mean", *numbers),
-        ("tier", "diamond 钻石", "recent_mean", *numbers),
+        ("total", "total", "seasonal_naive", *numbers, "total"),
+        ("region", "新疆维吾尔自治区 乌鲁木齐", "recent_mean", *numbers, "新疆维吾尔自治区 乌鲁木齐"),
+        ("tier", "diamond 钻石", "recent_mean", *numbers, "diamond"),
     ]
     return tables.forecast_table(answering(rows), SETTINGS, DAY, language)
 
@@ -74,10 +74,15 @@ def forecast(language: str = "en") -> str:
     ("day", "monday"), [(date(2026, 11, 29), "2026-11-30"), (date(2026, 11, 30), "2026-11-30"), (DAY, "2026-11-23")]
 )
 def test_a_forecast_names_the_week_it_begins_with(day: date, monday: str) -> None:
-    rows = [("region", "unknown", "naive", 1.0, None, None, None, None, None)]
+    nothing = (None,) * 5
+    rows = [
+        ("region", "unknown", "naive", 1.0, *nothing, "unknown"),
+        ("tier", "gold 黄金", "naive", 1.0, *nothing, "gold"),
+    ]
     english, chinese = (tables.forecast_table(answering(rows), SETTINGS, day, language) for language in ("en", "zh"))
     assert monday in english and "week from" in english and "unknown" in english
     assert monday in chinese and "起一周" in chinese and "未知" in chinese
+    assert "gold 黄金" in english and "gold" not in chinese and "黄金" in chinese
 
 
 def evaluation(language: str = "en") -> str:

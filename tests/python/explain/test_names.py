@@ -42,9 +42,9 @@ def test_the_reason_of_a_tier_names_tiers_and_gates_in_the_language_of_the_reade
     )
 
 
-def test_the_reason_of_the_first_day_says_what_limits_the_tier(engine: Client) -> None:
-    criteria = "first day: orders silver, order value silver, lifetime value silver: at least 2 of 3 reach silver"
-    criteria_zh = "首日：订单频次白银，客单价白银，生命周期价值白银：至少 2 项（共 3 项）达到白银"
+def test_the_reason_of_the_first_tier_says_what_limits_the_tier(engine: Client) -> None:
+    criteria = "first tier: orders silver, order value silver, lifetime value silver: at least 2 of 3 reach silver"
+    criteria_zh = "首次定级：订单频次白银，客单价白银，生命周期价值白银：至少 2 项（共 3 项）达到白银"
     lowest = {"reason_code": "first_seen", "tier": "bronze", "tier_rank": 4}
     assert reasons(engine, reason_code="first_seen") == (criteria, criteria_zh)
     assert reasons(engine, **lowest, cap_rank=4, closed_gates=["long_overdue"]) == (
