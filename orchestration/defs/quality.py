@@ -18,13 +18,13 @@ _CHECK = "expectations"
 
 
 def _specs(*layers: str) -> list[dg.AssetCheckSpec]:
-    # Scores and tiers are made of predictions, and would wait for a gate that itself waits for them. What is not published waits
-    # for the tables of the build that the same gate judges, so the build still stops.
+    # Scores and tiers are made of predictions and overrides, and would wait for a gate that itself waits for them. What is not
+    # published waits for the tables of the build that the same gate judges, so the build still stops.
     return [
         dg.AssetCheckSpec(
             _CHECK,
             asset=list(asset),
-            blocking=asset[0] != "predictive",
+            blocking=asset[0] not in ("predictive", "tiers"),
             description=f"The expectations of {'.'.join(asset)}.",
         )
         for layer in layers

@@ -15,7 +15,7 @@ _SCORES = ("r_score", "f_score", "m_score", "p_score", "total_score")
 
 
 def suites(client: Client, build: Build) -> list[Suite]:
-    """The five tables of the build, all restricted to its as-of date and build_id."""
+    """The five tables of the build, all restricted to its as-of date and build_id, and what was set by hand for it."""
     of_build = f"as_of_date = {build.day} AND build_id = '{build.build_id}'"
     snapshots = {
         name: f"{build.table('snapshots', name)} WHERE {of_build}"
@@ -149,9 +149,25 @@ def suites(client: Client, build: Build) -> list[Suite]:
             ),
         ],
     }
+    overrides = Suite(
+        "marts",
+        ("tiers", "tier_overrides"),
+        f"SELECT * FROM {build.table('tiers', 'tier_overrides')}",
+        [
+            rows(
+                "override_counts",
+                "A tier set by hand is one of the ladder, by its name in the seed, and has a reason; else it does not count.",
+                "override_status IN ('in_force', 'superseded')",
+                severity="warning",
+            )
+        ],
+    )
     return [
-        Suite("marts", ("snapshots", name), f"SELECT * FROM {snapshots[name]}", expectations[name])
-        for name in expectations
+        *(
+            Suite("marts", ("snapshots", name), f"SELECT * FROM {snapshots[name]}", expectations[name])
+            for name in expectations
+        ),
+        overrides,
     ]
 
 

@@ -29,6 +29,7 @@ TABLES = {
             "tier_migration_snapshots",
         )
     ]
+    + [("tiers", "tier_overrides")]
     + [("predictive", name) for name in predictive.TABLES],
 }
 

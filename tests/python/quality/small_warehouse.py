@@ -61,6 +61,7 @@ _TABLES = {
     "seeds.tier_standards": """
         SELECT toDate('2000-01-01') AS valid_from, arrayJoin(['gold', 'bronze']) AS tier
         """,
+    "tiers.tier_overrides": "SELECT toUInt64(2) AS customer_id, toUInt64(7) AS input_id, 'in_force' AS override_status",
     "snapshots.customer_tier_snapshots": f"""
         SELECT toDate('{DAY}') AS as_of_date, '{BUILD}' AS build_id, customer_id, tier, 'kept' AS decision,
             toDate('2024-06-01') AS tier_since_date, 0.5 AS r_score, 0.5 AS f_score, 0.5 AS m_score,
@@ -124,7 +125,7 @@ def make_small_warehouse(client: Client, settings: Settings, prefix: str) -> Bui
     """Create every table under `prefix` and fill it with data that satisfy every expectation."""
     build = Build(replace(settings, prefix=prefix), DAY, BUILD)
     create_landing_tables(client, build.settings)
-    for layer in ("facts", "features", "seeds", "snapshots", "predictive"):
+    for layer in ("facts", "features", "seeds", "tiers", "snapshots", "predictive"):
         client.command(f"CREATE DATABASE {build.settings.database(layer)}")
     for name, rows in _TABLES.items():
         client.command(f"CREATE TABLE {prefix}_{name} ENGINE = MergeTree ORDER BY tuple() AS {rows}")

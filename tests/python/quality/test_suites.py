@@ -190,6 +190,19 @@ def test_faults_in_features_are_found(build, client):
     }
 
 
+def test_a_tier_set_by_hand_that_does_not_count_is_told_and_blocks_nothing(build, client):
+    plant(
+        client,
+        build,
+        "tiers.tier_overrides",
+        {"override_status": "'superseded'"},
+        {"override_status": "'unknown_tier'"},
+    )
+    results = judge(build, "marts")
+    assert failed(results) == {("tier_overrides", "override_counts")}
+    assert not any(result.blocks for result in results)
+
+
 def test_faults_in_the_build_are_found(build, client):
     plant(
         client,
