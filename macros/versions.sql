@@ -33,3 +33,8 @@
         where is_deleted = 0
     )
 {%- endmacro %}
+
+{# Whether a source has delivered any row that the snapshot knows: where it has not, what depends on it is unknown, not 0. #}
+{% macro is_delivered(relation) -%}
+    (select count() > 0 from {{ relation }} where known_at < {{ cutoff() }} and is_deleted = 0)
+{%- endmacro %}

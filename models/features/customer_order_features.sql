@@ -2,8 +2,6 @@
 -- Scored are customers with a valid order up to the as-of date, as known at the cut-off.
 {{ config(order_by='customer_id') }}
 
-{% set has_refunds = '(select count() from ' ~ ref('stg_refunds') ~ ' where known_at < ' ~ cutoff() ~ ' and is_deleted = 0) > 0' %}
-
 with orders as (
     select
         customer_id, business_date, gross_amount, refund_amount, net_amount, tier_discount_amount, cost_amount,
@@ -94,7 +92,7 @@ final as (
         least(greatest(
             coalesce({{ ratio('totals.cost_known_gross_amount_to_date', 'greatest(totals.gross_amount_to_date, 0)') }}, 0), 0
         ), 1) as cost_known_share_to_date,
-        if({{ has_refunds }}, toNullable(cast(totals.refund_amount_90d as Decimal(18, 2))), null) as refund_amount_90d,
+        if({{ is_delivered(ref('stg_refunds')) }}, toNullable(cast(totals.refund_amount_90d as Decimal(18, 2))), null) as refund_amount_90d,
         {{ ratio('refund_amount_90d', 'greatest(totals.gross_amount_90d, 0)') }} as refund_amount_rate_90d
     from totals
 )

@@ -2,10 +2,8 @@
 -- the snapshots layer. What a source does not deliver is null, never 0.
 {{ config(order_by='customer_id') }}
 
-{% set delivered = '(select count() > 0 from {} where known_at < ' ~ cutoff() ~ ' and is_deleted = 0)' %}
-{% set has_complaints = delivered.format(ref('stg_complaints')) %}
 {# Without payments every invoice would look unpaid. -#}
-{% set has_receivables = '(' ~ delivered.format(ref('stg_invoices')) ~ ' and ' ~ delivered.format(ref('stg_payments')) ~ ')' %}
+{% set has_receivables = '(' ~ is_delivered(ref('stg_invoices')) ~ ' and ' ~ is_delivered(ref('stg_payments')) ~ ')' %}
 {% set has_categories = '(select countIf(category_id is not null) > 0 from ' ~ ref('dim_products') ~ ')' %}
 {% set has_launches = '(select countIf(launched_on is not null) > 0 from ' ~ ref('dim_products') ~ ')' %}
 
@@ -34,7 +32,7 @@ final as (
         ) as customer_age_days,
         orders.* except (as_of_date, customer_id, order_dates, net_amount_prior_180d, net_amount_prior_364d),
 
-        if({{ has_complaints }}, toNullable(coalesce(complaints.complaint_count_90d, 0)), null) as complaint_count_90d,
+        if({{ is_delivered(ref('stg_complaints')) }}, toNullable(coalesce(complaints.complaint_count_90d, 0)), null) as complaint_count_90d,
         {{ ratio('complaint_count_90d', 'orders.order_count_90d') }} as complaint_rate_90d,
 
         toUInt8(customers.credit_term_days > 0 or credit.customer_id is not null) as is_on_credit_terms,
