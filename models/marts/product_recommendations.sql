@@ -1,4 +1,5 @@
 -- One row per customer and place of the list: the products to offer from the last weekly prediction on, with the reason.
+-- Without customers who are blocked or closed this morning, whenever in the week that came about.
 
 select
     listed.as_of_date,
@@ -20,3 +21,6 @@ select
     listed.model_version
 from {{ source('predictive', 'product_recommendations') }} as listed
 where listed.as_of_date = (select max(as_of_date) from {{ source('predictive', 'product_recommendations') }})
+    and listed.customer_id not in (
+        select customer_id from {{ ref('customer_tier_snapshots') }} where {{ published(latest=true) }} and customer_status != 'active'
+    )

@@ -57,7 +57,6 @@ CATEGORIES = (
     ("豆制品冻品", ("豆腐", "丸子", "面点", "速冻蔬菜"), "pack", 13.0, 0.03),
     ("厨房用品", ("一次性餐具", "清洁", "包装", "纸品"), "pack", 18.0, 0.01),
 )
-SUBCATEGORIES = sum(len(subs) for _, subs, *_ in CATEGORIES)
 
 # Region, its cities.
 REGIONS = (
