@@ -41,16 +41,17 @@ def tier_table(client: Client, settings: Settings, as_of: date) -> str:
     marts = settings.database("marts")
     rows = client.query(
         f"""
-        SELECT coalesce(nullIf(toString(any(history.tier_label)), ''), toString(contribution.tier)) AS label,
+        SELECT coalesce(nullIf(toString(history.tier_label), ''), toString(contribution.tier)) AS label,
             contribution.customer_count, contribution.customer_share,
             contribution.net_amount, contribution.net_amount_share, contribution.gross_margin_share,
-            countIf(history.decision = 'upgraded'), countIf(history.decision = 'downgraded')
+            history.upgraded_count, history.downgraded_count
         FROM {marts}.tier_value_contribution AS contribution
-        LEFT JOIN {marts}.customer_tier_history AS history
-            ON history.as_of_date = contribution.as_of_date AND history.tier = contribution.tier
+        LEFT JOIN (
+            SELECT tier, any(tier_label) AS tier_label, countIf(decision = 'upgraded') AS upgraded_count,
+                countIf(decision = 'downgraded') AS downgraded_count
+            FROM {marts}.customer_tier_history WHERE as_of_date = {{as_of:Date}} GROUP BY tier
+        ) AS history ON history.tier = contribution.tier
         WHERE contribution.as_of_date = {{as_of:Date}}
-        GROUP BY contribution.tier, contribution.tier_rank, contribution.customer_count, contribution.customer_share,
-            contribution.net_amount, contribution.net_amount_share, contribution.gross_margin_share
         ORDER BY contribution.tier_rank
         """,
         parameters={"as_of": as_of},
