@@ -1,6 +1,6 @@
 -- One row per scored customer: order rhythm, value, stability, margin and refunds of the snapshot being built.
 -- Scored are customers with a valid order up to the as-of date, as known at the cut-off.
-{{ config(order_by='customer_id') }}
+{{ config(order_by='customer_id', query_settings=branches_for_all_rows()) }}
 
 with orders as (
     select

@@ -1,7 +1,7 @@
 -- One row per scored customer, as-of date and build: tier, criteria, score and contributions under the policy in force.
 -- Marts show published builds. When an earlier day was added or restated, the days after it are decided again: their
 -- measures are carried over from the build that is published, only what the tier machine decided is new.
-{{ config(order_by='customer_id') }}
+{{ config(order_by='customer_id', query_settings=branches_for_all_rows()) }}
 
 {# One policy is in force: its rows alone are joined, by customer. #}
 {% if is_carried() -%}
