@@ -232,6 +232,15 @@ class Engine:
             handle.query(f"SET ROLE {READER_ROLE if rights == READER else 'NONE'}".encode())
         return handle
 
+    def has_database(self, name: str) -> bool:
+        """Whether there is a database of this name, whoever may see it."""
+        handle = self._connect()
+        try:
+            sql = b"SELECT count() FROM system.databases WHERE name = {name:String}"
+            return handle.value(UNLOGGED + sql, {"name": escape_parameter(name)}) == "1"
+        finally:
+            handle.close()
+
     def kill(self, query_mark: str) -> None:
         """End the query that carries this mark (see QUERY_ID_SETTING), if it still runs. Does not wait for its end. Of many at
         once, as when clients go away together, the first ends all the others' queries with its own."""

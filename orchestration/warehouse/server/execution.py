@@ -354,7 +354,7 @@ class Execution:
                 self._borrow(session, settings, changes_session)
             else:
                 if self.request.database:
-                    handle.use(self.request.database)
+                    self._use(handle, self.request.database)
                 handle.set(settings)
             if readonly:
                 handle.set({"readonly": readonly})
@@ -366,6 +366,18 @@ class Execution:
         finally:
             if session is not None and changes_session:
                 self._give_back(session)
+
+    def _use(self, handle: Handle, database: str) -> None:
+        """Make a database that a request names the current one. That takes no rights in it, as USE does: drivers name `default`
+        by themselves, where a reader has none. Raises ServerError 81 where there is no such database."""
+        try:
+            handle.use(database)
+        except ServerError as error:
+            if error.code != 497:
+                raise
+            if not self.engine.has_database(database):
+                raise ServerError(81, "UNKNOWN_DATABASE", f"Database {database} does not exist.") from None
+            handle.set({"database": database})
 
     def _takes_mark(self, session: Session) -> bool:
         """Whether a setting that carries the query's id can be put in force in a session, and be taken back."""
@@ -386,7 +398,7 @@ class Execution:
             if session.borrowed is None:
                 session.borrowed = Borrowed(settings, asked)
                 if asked:
-                    handle.use(asked)
+                    self._use(handle, asked)
                 handle.set(settings)
             else:
                 before, session.borrowed.settings = session.borrowed.settings, settings
@@ -440,7 +452,7 @@ class Execution:
             _set_where_possible(session.handle, clauses)
         if borrowed.database:
             with contextlib.suppress(ServerError):
-                session.handle.use(session.database)
+                self._use(session.handle, session.database)
 
     @contextlib.contextmanager
     def _externals(self, handle: Handle) -> Iterator[None]:
@@ -610,7 +622,7 @@ class Execution:
         handle = self.engine.open(self.account.rights)
         try:
             if self.request.database:
-                handle.use(self.request.database)
+                self._use(handle, self.request.database)
             handle.set(self.request.settings)
             with self._externals(handle):
                 return self._columns(handle)

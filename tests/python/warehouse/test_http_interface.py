@@ -547,6 +547,21 @@ def test_a_wrong_password_is_refused_whichever_way_it_comes(server):
         assert server.ask("SELECT 1", headers=headers).text == "1\n"
 
 
+def test_a_request_may_name_a_database_that_its_user_cannot_read(server, table):
+    assert server.ask("CREATE DATABASE IF NOT EXISTS tierhouse_marts").status == 200
+    reader = {"headers": {"X-ClickHouse-User": READER, "X-ClickHouse-Key": READER_PASSWORD}}
+    sql = "SELECT currentDatabase()"
+    for session in ({}, {"session_id": "names-databases"}):
+        for database in ("default", "tierhouse_marts", "system"):
+            assert server.ask(sql, **reader, **session, database=database).text == f"{database}\n"
+        assert server.ask(sql, **reader, **session).text == "default\n"
+        assert server.ask(f"SELECT * FROM {table}", **reader, **session, database="default").code == 497
+        assert server.ask("SHOW TABLES", **reader, **session, database="default").text == ""
+        assert server.ask(sql, **reader, **session, database="no_such_database").code == 81
+        assert server.ask(sql, **reader, **session).text == "default\n"
+        assert server.ask("USE default", **reader, **session).code == 497
+
+
 def test_a_reader_reads_the_marts_and_nothing_else(server, table):
     for statement in (
         "CREATE DATABASE IF NOT EXISTS tierhouse_marts",
