@@ -326,7 +326,19 @@ def test_an_error_behind_rows_ends_the_body_with_the_tagged_block(server):
         message, _, length = rest.removesuffix(b" " + tag + b"\r\n__exception__\r\n").rpartition(b"\n")
         assert named == tag and message.startswith(b"Code: 395. DB::Exception: ") and int(length) == len(message) + 1
     complete = server.ask(sql, max_block_size=1, wait_end_of_query=1)
-    assert (complete.status, complete.code) == (500, 395)
+    assert (complete.status, complete.code, complete.is_cut) == (500, 395, False)
+
+
+def test_rows_before_an_error_are_never_taken_for_all_rows(server):
+    sql = "SELECT number, throwIf(number = 300000) FROM numbers(400000) FORMAT "
+    for row_format in ("TSV", "CSVWithNames", "JSON", "JSONEachRow", "RowBinary", "Native", "Parquet"):
+        for parameters in ({}, {"headers": {"Accept-Encoding": "zstd"}}, {"compress": 1}):
+            answer = server.ask(sql + row_format, **parameters)
+            assert answer.status == 500 or answer.is_cut, row_format
+    in_format = {"http_write_exception_in_output_format": 1, "headers": {"Accept-Encoding": "gzip"}}
+    said = server.ask(sql + "JSONEachRow", **in_format)
+    assert not said.is_cut and b'"exception": "Code: 395.' in gzip.decompress(said.body)
+    assert server.ask(sql.replace("= 300000", "> 400000") + "TSV").is_cut is False
 
 
 def test_nothing_leaks_from_one_request_to_the_next(server):
