@@ -408,7 +408,7 @@ class _Answer:
 
     async def fail(self, error: ServerError) -> None:
         """Tell the client: with a status while nothing is sent, with the tagged block behind rows already sent."""
-        if error.code == 497 and self.execution and error.message.startswith("default: "):
+        if error.code in (164, 497) and self.execution and error.message.startswith("default: "):
             # The engine knows one user only.
             error.message = self.execution.user + error.message.removeprefix("default")
         line = error.text(self._application.engine.version)

@@ -24,6 +24,8 @@ QUERY_ID_SETTING = "promql_table"
 # Where the engine puts the overlay that answers table names with files of the disk; dropped as soon as it exists.
 _OVERLAY = "_files_of_the_disk"
 READER_ROLE = "warehouse_reader"
+# Taken on for as long as the data that a request brings along become temporary tables, for which a server asks no rights.
+_LOADER_ROLE = "warehouse_loader"
 _OWNER_ROLE = "warehouse_owner"
 _QUERY_LOG_TABLE = "engine_query_log"
 # Tables of `system` that show what others ask; without a row policy every role could read them.
@@ -229,8 +231,21 @@ class Engine:
         the engine grants it nothing but SELECT on the readable databases, for NOBODY nothing at all."""
         handle = self._connect()
         if rights != OWNER:
-            handle.query(f"SET ROLE {READER_ROLE if rights == READER else 'NONE'}".encode())
+            handle.query(f"SET ROLE {_role(rights)}".encode())
         return handle
+
+    @contextlib.contextmanager
+    def loading(self, handle: Handle, rights: str) -> Iterator[None]:
+        """Let a handle that was opened for READER or NOBODY make temporary tables."""
+        if rights == OWNER:
+            yield
+            return
+        own = _role(rights)
+        handle.query((f"SET ROLE {own}, {_LOADER_ROLE}" if rights == READER else f"SET ROLE {_LOADER_ROLE}").encode())
+        try:
+            yield
+        finally:
+            handle.query(f"SET ROLE {own}".encode())
 
     def has_database(self, name: str) -> bool:
         """Whether there is a database of this name, whoever may see it."""
@@ -355,6 +370,10 @@ class Engine:
         return handle
 
 
+def _role(rights: str) -> str:
+    return READER_ROLE if rights == READER else "NONE"
+
+
 def quote(text: str) -> str:
     """A string literal."""
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
@@ -445,12 +464,14 @@ def _users(readable_databases: tuple[str, ...]) -> str:
       <query>REVOKE SYSTEM SHUTDOWN ON *.*</query>
     </grants></{_OWNER_ROLE}>
     <{READER_ROLE}><grants>{grants}</grants></{READER_ROLE}>
+    <{_LOADER_ROLE}><grants><query>GRANT CREATE TEMPORARY TABLE ON *.*</query></grants></{_LOADER_ROLE}>
   </roles>
   <users><default>
     <password></password>
     <profile>default</profile><quota>default</quota>
     <networks><ip>::/0</ip></networks>
-    <grants><query>GRANT {_OWNER_ROLE}</query><query>GRANT {READER_ROLE}</query></grants>
+    <grants><query>GRANT {_OWNER_ROLE}</query><query>GRANT {READER_ROLE}</query>
+    <query>GRANT {_LOADER_ROLE}</query></grants>
     <databases><system>{policies}</system></databases>
   </default></users>
   <profiles><default><constraints>{constraints}</constraints></default></profiles>

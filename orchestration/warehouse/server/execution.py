@@ -43,6 +43,7 @@ from orchestration.warehouse.server.statement import (
     Statement,
     literal_text,
     read_statement,
+    tokenize,
 )
 
 # Formats without head, foot and separators between rows: their blocks can be joined as they come.
@@ -170,6 +171,7 @@ class Execution:
                 self._settings(handle, session, settings),
                 self._externals(handle),
             ):
+                self._restrict(handle, session)
                 self._check_space()
                 if self._cancelled.is_set():
                     raise ServerError(394, "QUERY_WAS_CANCELLED", "Query was cancelled.")
@@ -337,7 +339,7 @@ class Execution:
     def _settings(self, handle: Handle, session: Session | None, settings: dict[str, str]) -> Iterator[None]:
         """Settings and database of the request. A session has its own back before a SET or USE and behind it, and before a
         request with other settings or another database."""
-        readonly = settings.pop("readonly", "")
+        settings.pop("readonly", None)
         # A limit below the default was read for the statement as the client wrote it; the engine would count what this layer
         # puts around it.
         limit = settings.get("max_query_size", "")
@@ -356,16 +358,19 @@ class Execution:
                 if self.request.database:
                     self._use(handle, self.request.database)
                 handle.set(settings)
-            if readonly:
-                handle.set({"readonly": readonly})
-            elif self.readonly and session is None:
-                handle.set({"readonly": "2"})
             yield
             if session is not None:
                 self._learn(session)
         finally:
             if session is not None and changes_session:
                 self._give_back(session)
+
+    def _restrict(self, handle: Handle, session: Session | None) -> None:
+        """Let the statement read only, where the request asks for it or its user may do no more. (In a session the layer has seen to
+        it.) Data that the request brings along are tables by now, for which a server does not ask."""
+        readonly = self.request.settings.get("readonly", "2" if self.readonly else "")
+        if session is None and readonly:
+            handle.set({"readonly": readonly})
 
     def _use(self, handle: Handle, database: str) -> None:
         """Make a database that a request names the current one. That takes no rights in it, as USE does: drivers name `default`
@@ -456,11 +461,15 @@ class Execution:
 
     @contextlib.contextmanager
     def _externals(self, handle: Handle) -> Iterator[None]:
+        if not self.request.externals:
+            yield
+            return
         made: list[str] = []
         try:
-            for table in self.request.externals:
-                _create_external(handle, table)
-                made.append(table.name)
+            with self.engine.loading(handle, self.account.rights):
+                for table in self.request.externals:
+                    _create_external(handle, table)
+                    made.append(table.name)
             yield
         finally:
             for name in made:
@@ -704,6 +713,8 @@ def _create_external(handle: Handle, table: ExternalTable, engine: str = "") -> 
         raise ServerError(73, "UNKNOWN_FORMAT", "Unknown format of an external table.")
     if not table.structure.strip():
         raise ServerError(36, "BAD_ARGUMENTS", f"External table {table.name} has neither structure nor types.")
+    if not _is_within_brackets(table.structure.encode("utf-8", "surrogateescape")):
+        raise ServerError(36, "BAD_ARGUMENTS", f"External table {table.name} has a structure that is none.")
     create = f"CREATE TEMPORARY TABLE {table.name} ({table.structure}){engine}".encode("utf-8", "surrogateescape")
     refuse_files_of_the_server(read_statement(create))
     if handle.classify(create)[1] > 1:
@@ -712,6 +723,16 @@ def _create_external(handle: Handle, table: ExternalTable, engine: str = "") -> 
     if table.path.stat().st_size:
         sql = f"INSERT INTO {table.name} FROM INFILE {quote(str(table.path))} FORMAT {table.format}"
         handle.query(UNLOGGED + sql.encode(), hidden=(str(table.path), str(table.path.parent)))
+
+
+def _is_within_brackets(text: bytes) -> bool:
+    """Whether a text between brackets stays between them: what closes them could go on with an engine or a query."""
+    depth = 0
+    for token in tokenize(text):
+        depth += token.nesting
+        if depth < 0:
+            return False
+    return True
 
 
 def _from_file(statement: Statement, path: str) -> bytes:

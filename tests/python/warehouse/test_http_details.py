@@ -211,7 +211,7 @@ def test_roles_of_a_request_are_set_for_it_alone(server):
     unknown = server.ask(sql, role="nobody's")
     assert (unknown.code, unknown.status) == (511, 404)
     assert server.ask(sql, session_id="roles", role="warehouse_reader").text == "warehouse_reader\n"
-    assert server.ask(sql, session_id="roles").text == "warehouse_owner,warehouse_reader\n"
+    assert server.ask(sql, session_id="roles").text == "warehouse_loader,warehouse_owner,warehouse_reader\n"
     reader = {"X-ClickHouse-User": READER, "X-ClickHouse-Key": READER_PASSWORD}
     assert server.ask("SELECT 1", headers=reader, role="warehouse_owner").code == 512
 

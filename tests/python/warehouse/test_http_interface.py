@@ -39,7 +39,7 @@ ENCODERS = {
 }
 
 
-def post_multipart(server, parts: list[tuple[str, str | None, bytes]], **parameters):
+def post_multipart(server, parts: list[tuple[str, str | None, bytes]], headers=None, **parameters):
     boundary = "-----boundary-of-the-test"
     body = b""
     for name, file_name, content in parts:
@@ -47,7 +47,8 @@ def post_multipart(server, parts: list[tuple[str, str | None, bytes]], **paramet
         body += f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"{file_clause}\r\n\r\n'.encode()
         body += content + b"\r\n"
     body += f"--{boundary}--\r\n".encode()
-    return server.ask(body, headers={"Content-Type": f"multipart/form-data; boundary={boundary}"}, **parameters)
+    content_type = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+    return server.ask(body, headers=content_type | (headers or {}), **parameters)
 
 
 def test_health_checks_answer_without_a_query(server):
@@ -144,6 +145,33 @@ def test_external_data_are_tables_of_that_request_only(server):
         server, parts, query="CREATE OR REPLACE TABLE copied ENGINE = Memory AS SELECT * FROM names", **description
     )
     assert copied.status == 200 and server.ask("SELECT count() FROM copied").text == "2\n"
+
+
+def test_who_may_only_read_brings_external_data_along_all_the_same(server, table):
+    assert server.ask("CREATE USER IF NOT EXISTS nobody_yet").status == 200
+    parts, sql = [("names", "names", b"1\tone\n")], "SELECT name, currentRoles() FROM names"
+    reader = {"X-ClickHouse-User": READER, "X-ClickHouse-Key": READER_PASSWORD}
+    nobody = {"X-ClickHouse-User": "nobody_yet", "X-ClickHouse-Key": ""}
+    structure = {"names_structure": "id UInt8, name String"}
+    for who, roles in (
+        (reader, "['warehouse_reader']"),
+        (nobody, "[]"),
+        ({}, "['warehouse_loader','warehouse_owner','warehouse_reader']"),
+    ):
+        for options in ({}, {"readonly": 1}, {"readonly": 2}, {"session_id": "brings"}):
+            answer = post_multipart(server, parts, query=sql, headers=who, **structure, **options)
+            assert answer.text == f"one\t{roles}\n", options
+        assert server.ask("SELECT * FROM names", headers=who, session_id="brings").code == 60
+    query = f"SELECT * FROM names JOIN {table} ON a = id"
+    assert post_multipart(server, parts, query=query, headers=reader, **structure).code == 497
+    for escape in (
+        f"id UInt8, name String) AS SELECT a, b FROM {table} --",
+        f"id UInt8, name String) ENGINE = Merge(currentDatabase(), '{table}') --",
+        "id UInt8, name String) ENGINE = Memory AS (SELECT 1, 'x'",
+    ):
+        refused = post_multipart(server, parts, query="SELECT 1", headers=reader, names_structure=escape)
+        assert refused.code == 36, refused.text
+    assert server.ask("DROP USER nobody_yet").status == 200
 
 
 def test_statements_and_data_are_bytes_not_text(server, table):
