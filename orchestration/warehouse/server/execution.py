@@ -292,10 +292,13 @@ class Execution:
             raise ServerError(243, "NOT_ENOUGH_SPACE", message)
 
     def _is_harmless(self) -> bool:
-        """Statements that change nothing but the session. Temporary tables are a matter of grants, which a reader has none of."""
+        """Statements that change nothing but the session, and those that end queries. Temporary tables are a matter of grants, which a
+        reader has none of."""
         words = [token.upper for token in self.statement.tokens[:4]]
         if words[1:2] == [b"TEMPORARY"] or words[1:] == [b"OR", b"REPLACE", b"TEMPORARY"]:
             return words[0] in (b"CREATE", b"DROP") and not self.reads_only
+        if words[:2] == [b"KILL", b"QUERY"]:
+            return _kills_by_plain_condition(self.statement)
         return words[:1] == [b"USE"] or (words[:1] == [b"SET"] and words[1:2] not in ([b"ROLE"], [b"DEFAULT"]))
 
     def _check_readonly_session(self, settings: dict[str, str], session: Session | None) -> None:
@@ -305,7 +308,9 @@ class Execution:
         # Only 2 lets settings be changed and temporary tables be made.
         may_change = settings.pop("readonly") != "1"
         kind, count = session.handle.classify(self.statement.text)
-        if kind != "READ_ONLY" and not (self._is_harmless() and (may_change or self.statement.kind == b"USE")):
+        if kind != "READ_ONLY" and not (
+            self._is_harmless() and (may_change or self.statement.kind in (b"USE", b"KILL"))
+        ):
             if not count:
                 self._fail_to_parse()
             raise ServerError(164, "READONLY", f"{self.user}: Cannot execute query in readonly mode.")
@@ -483,7 +488,8 @@ class Execution:
             self._insert_data(handle)
         elif statement.kind == b"KILL" and statement.mentions(b"query"):
             self.format = output_format
-            yield from self._whole(handle, self._kill(handle), output_format)
+            with self._killer(handle) as (killer, killing):
+                yield from self._whole(killer, self._kill(killer, killing), output_format)
         elif statement.is_select and self._parses and not self._writes:
             self.format = output_format
             yield from self._rows(handle, session, output_format, parameters)
@@ -513,9 +519,19 @@ class Execution:
             else:
                 yield data
 
-    def _kill(self, handle: Handle) -> bytes:
+    @contextlib.contextmanager
+    def _killer(self, handle: Handle) -> Iterator[tuple[Handle, Statement]]:
+        """What runs KILL QUERY. Who may only read ends own queries, which takes no right on a server: the engine shows that user no
+        queries, so another handle does it."""
+        if not self.reads_only:
+            yield handle, self.statement
+            return
+        with contextlib.closing(self.engine.open()) as owner:
+            yield owner, _narrow_to_user(self.statement, self.user)
+
+    def _kill(self, handle: Handle, statement: Statement) -> bytes:
         """Run KILL QUERY; gives a query for its result, with the ids and words of clients."""
-        statement, own = self.statement, self.engine.open()
+        own = self.engine.open()
         try:
             sql = b"SELECT query_id, engine_id, user, query FROM " + _PROCESSES.replace(
                 b"* REPLACE", b"query_id AS engine_id, * REPLACE", 1
@@ -769,6 +785,32 @@ def _translate_names(statement: Statement) -> bytes:
         if token.identifier in expressions:
             text = text[: token.start] + expressions[token.identifier] + text[token.end :]
     return text
+
+
+def _kills_by_plain_condition(statement: Statement) -> bool:
+    """Whether a KILL QUERY only compares columns of the process list with values: no function or subquery, which would be worth
+    asking with the rights of another, and no settings."""
+    tokens = statement.tokens
+    if len(tokens) < 4 or tokens[2].upper != b"WHERE" or statement.settings:
+        return False
+    following = [token.text for token in tokens[1:]] + [b""]
+    before_brackets = (b"WHERE", b"IN", b"AND", b"OR", b"NOT")
+    return all(
+        token.text != b"["
+        and token.upper not in (b"SELECT", b"SETTINGS")
+        and (text != b"(" or token.kind == "symbol" or token.upper in before_brackets)
+        for token, text in zip(tokens, following, strict=True)
+    )
+
+
+def _narrow_to_user(statement: Statement, user: str) -> Statement:
+    """A KILL QUERY for the queries of one user only."""
+    start = statement.tokens[2].end
+    behind = (token.start for token in statement.tokens[3:] if token.upper in (b"SYNC", b"ASYNC", b"TEST", b"FORMAT"))
+    end = next(behind, len(statement.text))
+    own = f") AND user = {quote(user)} ".encode("utf-8", "surrogateescape")
+    text = statement.text[:start] + b" (" + statement.text[start:end] + b"\n" + own + statement.text[end:]
+    return read_statement(text, len(text))
 
 
 def _with_ids_of_clients(statement: Statement) -> Statement:
