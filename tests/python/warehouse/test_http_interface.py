@@ -503,6 +503,8 @@ def test_a_kill_of_nothing_has_a_result_in_any_format_and_session(server):
     killed = server.ask("KILL QUERY WHERE query_id = {id:String} -- nobody", session_id="kills", param_id="nobody")
     assert killed.text == '"kill_status","query_id","user","query"\n'
     assert server.ask("KILL QUERY WHERE nope = 1 TEST").code == 47
+    by_setting = "KILL QUERY WHERE Settings['log_comment'] = 'nobody' SYNC"
+    assert [server.ask(by_setting + end).status for end in ("", " SETTINGS max_threads = 1 FORMAT TSV")] == [200, 200]
     assert server.ask("KILL MUTATION WHERE 0").status == 200
 
 
