@@ -35,11 +35,13 @@ _MARK = f"Settings['{QUERY_ID_SETTING}']"
 ID_AS_ASKED = f"if({_MARK} = '', query_id, substringIndex({_MARK}, char(10), 1))"
 USER_AS_ASKED = f"if({_MARK} = '', user, splitByChar(char(10), {_MARK})[3])"
 # A statement without the clauses that this layer puts into it for its data and rows, which would show a path of the server,
-# and with the functions again for which it put values there.
+# and with the functions and the table again for which it put values and a query there.
 _FROM_BODY = r" FROM INFILE \'[^\']*/bodies/[^\']*\' "
 _VALUE = r"$$/\*asked\*/\('(?:[^'\\]|\\.)*' AS `(\w+\(\))`\)$$"
+_PROCESSES = r"$$(?s)/\*processes\*/.*?/\*asked\*/$$"
 QUERY_AS_ASKED = (
-    f"replaceRegexpOne(replaceRegexpOne(replaceRegexpAll(query, {_VALUE}, $$\\1$$), '{_FROM_BODY}FORMAT Values$', 'VALUES'),"
+    f"replaceRegexpOne(replaceRegexpOne(replaceRegexpAll(replaceRegexpAll(query, {_PROCESSES}, 'system.processes'),"
+    f" {_VALUE}, $$\\1$$), '{_FROM_BODY}FORMAT Values$', 'VALUES'),"
     rf" '{_FROM_BODY}|\nINTO OUTFILE \'/dev/fd/[0-9]+\' APPEND (/\\*added\\*/FORMAT \\w+$)?', '')"
 )
 AS_ASKED = f"""{ID_AS_ASKED} AS query_id, if(is_initial_query, {ID_AS_ASKED}, initial_query_id) AS initial_query_id,

@@ -145,7 +145,7 @@ class Execution:
     def chunks(self) -> Iterator[bytes]:
         """Run the request; gives the body of the answer in pieces, none for a statement without result set."""
         refuse_files_of_the_server(self.statement)
-        self.request.statement = self.statement.with_one_for_zero(NEVER_ZERO)
+        self.request.statement = _spell_out(self.statement.with_one_for_zero(NEVER_ZERO))
         settings = self.request.settings
         for name in settings:
             check_setting(name)
@@ -813,6 +813,15 @@ def _narrow_to_user(statement: Statement, user: str) -> Statement:
     return read_statement(text, len(text))
 
 
+def _spell_out(statement: Statement) -> Statement:
+    """SHOW PROCESSLIST as the query that it stands for, so that it too shows clients their own ids."""
+    words = [token.upper for token in statement.tokens[:2]]
+    if words != [b"SHOW", b"PROCESSLIST"]:
+        return statement
+    text = b"SELECT * FROM system.processes ORDER BY elapsed DESC" + statement.text[statement.tokens[1].end :]
+    return read_statement(text, len(text))
+
+
 def _with_ids_of_clients(statement: Statement) -> Statement:
     """The statement with system.processes as clients expect it: with their own query ids, and without what this layer puts
     around their statements."""
@@ -824,7 +833,8 @@ def _with_ids_of_clients(statement: Statement) -> Statement:
         if names == [b"system", b".", b"processes"] and tokens[place - 1].upper in (b"FROM", b"JOIN", b","):
             behind = tokens[place + 3].upper if place + 3 < len(tokens) else b""
             alias = b" AS processes" if behind in _NO_ALIAS else b""
-            text = text[: tokens[place].start] + _PROCESSES + alias + text[tokens[place + 2].end :]
+            processes = b"/*processes*/" + _PROCESSES + alias + b"/*asked*/"
+            text = text[: tokens[place].start] + processes + text[tokens[place + 2].end :]
     return statement if text == statement.text else read_statement(text, len(text))
 
 

@@ -78,6 +78,24 @@ def test_queries_run_and_are_killed_in_the_name_of_their_user(server):
     connection.close()
 
 
+def test_the_process_list_shows_queries_as_they_were_asked_and_with_ids_to_kill_them_by(server):
+    sql = (
+        "SELECT sleepEachRow(1), queryID() FROM numbers(40)"
+        " WHERE number >= (SELECT 0 FROM system.processes LIMIT 1) SETTINGS max_block_size = 1"
+    )
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        asked = pool.submit(server.ask, sql, query_id="listed")
+        shown = "SHOW PROCESSLIST FORMAT JSONEachRow"
+        wait_until(lambda: "listed" in server.ask(shown, query_id="shows").text, "the query to run")
+        rows = {row["query_id"]: row for row in map(json.loads, server.ask(shown, query_id="shows").text.splitlines())}
+        assert rows["listed"]["query"] == sql
+        assert rows["shows"]["query"] == "SELECT * FROM system.processes ORDER BY elapsed DESC FORMAT JSONEachRow"
+        assert server.ask("KILL QUERY WHERE query_id = 'listed' SYNC").text.startswith("finished\tlisted")
+        assert "QUERY_WAS_CANCELLED" in asked.result().text
+    assert server.ask("SHOW PROCESSLIST", **AS_READER).status == 200
+    assert server.ask("SHOW PROCESSLIST nonsense nonsense").code == 62
+
+
 def test_who_may_only_read_ends_own_queries_and_no_others(server):
     sql = "SELECT sleepEachRow(1), '{}' FROM numbers(40) SETTINGS max_block_size = 1"
     with concurrent.futures.ThreadPoolExecutor() as pool:
