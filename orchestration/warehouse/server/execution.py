@@ -360,7 +360,8 @@ class Execution:
             if session is not None:
                 self._borrow(session, settings, changes_session)
             else:
-                if self.request.database:
+                # A fresh handle is in `default`, which most drivers name, and where who may only read cannot USE it in one step.
+                if self.request.database and not (self.reads_only and self.request.database == "default"):
                     self._use(handle, self.request.database)
                 handle.set(settings)
             yield
