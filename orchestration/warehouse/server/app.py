@@ -25,7 +25,7 @@ from orchestration.warehouse.server.errors import (
     tagged_block,
 )
 from orchestration.warehouse.server.execution import Execution, summary_of
-from orchestration.warehouse.server.protocol import EARLY_HEADERS
+from orchestration.warehouse.server.protocol import BREAK_OFF, EARLY_HEADERS
 from orchestration.warehouse.server.queries import RunningQueries
 from orchestration.warehouse.server.request import (
     ClientGone,
@@ -50,6 +50,8 @@ WORKERS = 512
 WORKERS_ASIDE = 16
 # A result that is complete within this time is sent as one piece, with final numbers in its headers.
 GRACE_SECONDS = 0.05
+# How long a client has to read why rows are missing, before its connection is cut: many throw away what is not read by then.
+CUT_SECONDS = 0.1
 # When a query whose client has gone is ended for a second time; later ones follow at twice the distance each.
 CANCEL_AGAIN_SECONDS = 0.5
 _MEMORY_BYTES = 1 << 20
@@ -295,7 +297,9 @@ class _Answer:
         self._tag = secrets.token_hex(8)
         self._encoders: list[Encoder] = []
         self._format: str | None = None
-        self._early_header: Callable[[str, str], None] | None = scope.get("extensions", {}).get(EARLY_HEADERS)
+        extensions = scope.get("extensions", {})
+        self._early_header: Callable[[str, str], None] | None = extensions.get(EARLY_HEADERS)
+        self._break_off: Callable[[], None] | None = extensions.get(BREAK_OFF)
         # A client of HTTP/1.0 knows no pieces: it needs the length, or the end of the connection.
         self._needs_length = scope["http_version"] == "1.0"
         self.execution: Execution | None = None
@@ -393,9 +397,18 @@ class _Answer:
         """End the body."""
         await self._send({"type": "http.response.body", "body": self._encode_end(), "more_body": False})
 
+    async def _cut(self, block: bytes) -> None:
+        """End a body that misses rows: with the block that says why, and without the mark of its end, as a server does. Who does
+        not know the block must not take the rows before it for all."""
+        await self.send_piece(block)
+        await self._send({"type": "http.response.body", "body": self._encode_end(), "more_body": True})
+        if self._break_off is not None:
+            await asyncio.sleep(CUT_SECONDS)
+            self._break_off()
+
     async def fail(self, error: ServerError) -> None:
         """Tell the client: with a status while nothing is sent, with the tagged block behind rows already sent."""
-        if error.code == 497 and self.execution and error.message.startswith("default: "):
+        if error.code in (164, 497) and self.execution and error.message.startswith("default: "):
             # The engine knows one user only.
             error.message = self.execution.user + error.message.removeprefix("default")
         line = error.text(self._application.engine.version)
@@ -406,9 +419,12 @@ class _Answer:
         # A name that is none of a format would not do in a header.
         if self._request.writes_exception_in_format and name.isascii() and name.isidentifier():
             formatted = exception_in_format(line, name, behind_rows=self.started)
-        if self.started:
-            await self.send_piece(formatted or tagged_block(text, self._tag.encode()))
+        if self.started and formatted:
+            await self.send_piece(formatted)
             await self.finish()
+            return
+        if self.started:
+            await self._cut(tagged_block(text, self._tag.encode()))
             return
         headers = {
             "Content-Type": _content_type(name) if formatted else "text/plain; charset=UTF-8",

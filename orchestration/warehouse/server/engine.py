@@ -24,6 +24,8 @@ QUERY_ID_SETTING = "promql_table"
 # Where the engine puts the overlay that answers table names with files of the disk; dropped as soon as it exists.
 _OVERLAY = "_files_of_the_disk"
 READER_ROLE = "warehouse_reader"
+# Taken on for as long as the data that a request brings along become temporary tables, for which a server asks no rights.
+_LOADER_ROLE = "warehouse_loader"
 _OWNER_ROLE = "warehouse_owner"
 _QUERY_LOG_TABLE = "engine_query_log"
 # Tables of `system` that show what others ask; without a row policy every role could read them.
@@ -33,11 +35,13 @@ _MARK = f"Settings['{QUERY_ID_SETTING}']"
 ID_AS_ASKED = f"if({_MARK} = '', query_id, substringIndex({_MARK}, char(10), 1))"
 USER_AS_ASKED = f"if({_MARK} = '', user, splitByChar(char(10), {_MARK})[3])"
 # A statement without the clauses that this layer puts into it for its data and rows, which would show a path of the server,
-# and with the functions again for which it put values there.
+# and with the functions and the table again for which it put values and a query there.
 _FROM_BODY = r" FROM INFILE \'[^\']*/bodies/[^\']*\' "
 _VALUE = r"$$/\*asked\*/\('(?:[^'\\]|\\.)*' AS `(\w+\(\))`\)$$"
+_PROCESSES = r"$$(?s)/\*processes\*/.*?/\*asked\*/$$"
 QUERY_AS_ASKED = (
-    f"replaceRegexpOne(replaceRegexpOne(replaceRegexpAll(query, {_VALUE}, $$\\1$$), '{_FROM_BODY}FORMAT Values$', 'VALUES'),"
+    f"replaceRegexpOne(replaceRegexpOne(replaceRegexpAll(replaceRegexpAll(query, {_PROCESSES}, 'system.processes'),"
+    f" {_VALUE}, $$\\1$$), '{_FROM_BODY}FORMAT Values$', 'VALUES'),"
     rf" '{_FROM_BODY}|\nINTO OUTFILE \'/dev/fd/[0-9]+\' APPEND (/\\*added\\*/FORMAT \\w+$)?', '')"
 )
 AS_ASKED = f"""{ID_AS_ASKED} AS query_id, if(is_initial_query, {ID_AS_ASKED}, initial_query_id) AS initial_query_id,
@@ -229,8 +233,30 @@ class Engine:
         the engine grants it nothing but SELECT on the readable databases, for NOBODY nothing at all."""
         handle = self._connect()
         if rights != OWNER:
-            handle.query(f"SET ROLE {READER_ROLE if rights == READER else 'NONE'}".encode())
+            handle.query(f"SET ROLE {_role(rights)}".encode())
         return handle
+
+    @contextlib.contextmanager
+    def loading(self, handle: Handle, rights: str) -> Iterator[None]:
+        """Let a handle that was opened for READER or NOBODY make temporary tables."""
+        if rights == OWNER:
+            yield
+            return
+        own = _role(rights)
+        handle.query((f"SET ROLE {own}, {_LOADER_ROLE}" if rights == READER else f"SET ROLE {_LOADER_ROLE}").encode())
+        try:
+            yield
+        finally:
+            handle.query(f"SET ROLE {own}".encode())
+
+    def has_database(self, name: str) -> bool:
+        """Whether there is a database of this name, whoever may see it."""
+        handle = self._connect()
+        try:
+            sql = b"SELECT count() FROM system.databases WHERE name = {name:String}"
+            return handle.value(UNLOGGED + sql, {"name": escape_parameter(name)}) == "1"
+        finally:
+            handle.close()
 
     def kill(self, query_mark: str) -> None:
         """End the query that carries this mark (see QUERY_ID_SETTING), if it still runs. Does not wait for its end. Of many at
@@ -346,6 +372,10 @@ class Engine:
         return handle
 
 
+def _role(rights: str) -> str:
+    return READER_ROLE if rights == READER else "NONE"
+
+
 def quote(text: str) -> str:
     """A string literal."""
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
@@ -436,12 +466,14 @@ def _users(readable_databases: tuple[str, ...]) -> str:
       <query>REVOKE SYSTEM SHUTDOWN ON *.*</query>
     </grants></{_OWNER_ROLE}>
     <{READER_ROLE}><grants>{grants}</grants></{READER_ROLE}>
+    <{_LOADER_ROLE}><grants><query>GRANT CREATE TEMPORARY TABLE ON *.*</query></grants></{_LOADER_ROLE}>
   </roles>
   <users><default>
     <password></password>
     <profile>default</profile><quota>default</quota>
     <networks><ip>::/0</ip></networks>
-    <grants><query>GRANT {_OWNER_ROLE}</query><query>GRANT {READER_ROLE}</query></grants>
+    <grants><query>GRANT {_OWNER_ROLE}</query><query>GRANT {READER_ROLE}</query>
+    <query>GRANT {_LOADER_ROLE}</query></grants>
     <databases><system>{policies}</system></databases>
   </default></users>
   <profiles><default><constraints>{constraints}</constraints></default></profiles>

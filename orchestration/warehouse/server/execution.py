@@ -43,6 +43,7 @@ from orchestration.warehouse.server.statement import (
     Statement,
     literal_text,
     read_statement,
+    tokenize,
 )
 
 # Formats without head, foot and separators between rows: their blocks can be joined as they come.
@@ -144,7 +145,7 @@ class Execution:
     def chunks(self) -> Iterator[bytes]:
         """Run the request; gives the body of the answer in pieces, none for a statement without result set."""
         refuse_files_of_the_server(self.statement)
-        self.request.statement = self.statement.with_one_for_zero(NEVER_ZERO)
+        self.request.statement = _spell_out(self.statement.with_one_for_zero(NEVER_ZERO))
         settings = self.request.settings
         for name in settings:
             check_setting(name)
@@ -170,6 +171,7 @@ class Execution:
                 self._settings(handle, session, settings),
                 self._externals(handle),
             ):
+                self._restrict(handle, session)
                 self._check_space()
                 if self._cancelled.is_set():
                     raise ServerError(394, "QUERY_WAS_CANCELLED", "Query was cancelled.")
@@ -290,10 +292,13 @@ class Execution:
             raise ServerError(243, "NOT_ENOUGH_SPACE", message)
 
     def _is_harmless(self) -> bool:
-        """Statements that change nothing but the session. Temporary tables are a matter of grants, which a reader has none of."""
+        """Statements that change nothing but the session, and those that end queries. Temporary tables are a matter of grants, which a
+        reader has none of."""
         words = [token.upper for token in self.statement.tokens[:4]]
         if words[1:2] == [b"TEMPORARY"] or words[1:] == [b"OR", b"REPLACE", b"TEMPORARY"]:
             return words[0] in (b"CREATE", b"DROP") and not self.reads_only
+        if words[:2] == [b"KILL", b"QUERY"]:
+            return _kills_by_plain_condition(self.statement)
         return words[:1] == [b"USE"] or (words[:1] == [b"SET"] and words[1:2] not in ([b"ROLE"], [b"DEFAULT"]))
 
     def _check_readonly_session(self, settings: dict[str, str], session: Session | None) -> None:
@@ -303,7 +308,9 @@ class Execution:
         # Only 2 lets settings be changed and temporary tables be made.
         may_change = settings.pop("readonly") != "1"
         kind, count = session.handle.classify(self.statement.text)
-        if kind != "READ_ONLY" and not (self._is_harmless() and (may_change or self.statement.kind == b"USE")):
+        if kind != "READ_ONLY" and not (
+            self._is_harmless() and (may_change or self.statement.kind in (b"USE", b"KILL"))
+        ):
             if not count:
                 self._fail_to_parse()
             raise ServerError(164, "READONLY", f"{self.user}: Cannot execute query in readonly mode.")
@@ -337,7 +344,7 @@ class Execution:
     def _settings(self, handle: Handle, session: Session | None, settings: dict[str, str]) -> Iterator[None]:
         """Settings and database of the request. A session has its own back before a SET or USE and behind it, and before a
         request with other settings or another database."""
-        readonly = settings.pop("readonly", "")
+        settings.pop("readonly", None)
         # A limit below the default was read for the statement as the client wrote it; the engine would count what this layer
         # puts around it.
         limit = settings.get("max_query_size", "")
@@ -353,19 +360,35 @@ class Execution:
             if session is not None:
                 self._borrow(session, settings, changes_session)
             else:
-                if self.request.database:
-                    handle.use(self.request.database)
+                # A fresh handle is in `default`, which most drivers name, and where who may only read cannot USE it in one step.
+                if self.request.database and not (self.reads_only and self.request.database == "default"):
+                    self._use(handle, self.request.database)
                 handle.set(settings)
-            if readonly:
-                handle.set({"readonly": readonly})
-            elif self.readonly and session is None:
-                handle.set({"readonly": "2"})
             yield
             if session is not None:
                 self._learn(session)
         finally:
             if session is not None and changes_session:
                 self._give_back(session)
+
+    def _restrict(self, handle: Handle, session: Session | None) -> None:
+        """Let the statement read only, where the request asks for it or its user may do no more. (In a session the layer has seen to
+        it.) Data that the request brings along are tables by now, for which a server does not ask."""
+        readonly = self.request.settings.get("readonly", "2" if self.readonly else "")
+        if session is None and readonly:
+            handle.set({"readonly": readonly})
+
+    def _use(self, handle: Handle, database: str) -> None:
+        """Make a database that a request names the current one. That takes no rights in it, as USE does: drivers name `default`
+        by themselves, where a reader has none. Raises ServerError 81 where there is no such database."""
+        try:
+            handle.use(database)
+        except ServerError as error:
+            if error.code != 497:
+                raise
+            if not self.engine.has_database(database):
+                raise ServerError(81, "UNKNOWN_DATABASE", f"Database {database} does not exist.") from None
+            handle.set({"database": database})
 
     def _takes_mark(self, session: Session) -> bool:
         """Whether a setting that carries the query's id can be put in force in a session, and be taken back."""
@@ -386,7 +409,7 @@ class Execution:
             if session.borrowed is None:
                 session.borrowed = Borrowed(settings, asked)
                 if asked:
-                    handle.use(asked)
+                    self._use(handle, asked)
                 handle.set(settings)
             else:
                 before, session.borrowed.settings = session.borrowed.settings, settings
@@ -440,15 +463,19 @@ class Execution:
             _set_where_possible(session.handle, clauses)
         if borrowed.database:
             with contextlib.suppress(ServerError):
-                session.handle.use(session.database)
+                self._use(session.handle, session.database)
 
     @contextlib.contextmanager
     def _externals(self, handle: Handle) -> Iterator[None]:
+        if not self.request.externals:
+            yield
+            return
         made: list[str] = []
         try:
-            for table in self.request.externals:
-                _create_external(handle, table)
-                made.append(table.name)
+            with self.engine.loading(handle, self.account.rights):
+                for table in self.request.externals:
+                    _create_external(handle, table)
+                    made.append(table.name)
             yield
         finally:
             for name in made:
@@ -462,7 +489,8 @@ class Execution:
             self._insert_data(handle)
         elif statement.kind == b"KILL" and statement.mentions(b"query"):
             self.format = output_format
-            yield from self._whole(handle, self._kill(handle), output_format)
+            with self._killer(handle) as (killer, killing):
+                yield from self._whole(killer, self._kill(killer, killing), output_format)
         elif statement.is_select and self._parses and not self._writes:
             self.format = output_format
             yield from self._rows(handle, session, output_format, parameters)
@@ -492,9 +520,19 @@ class Execution:
             else:
                 yield data
 
-    def _kill(self, handle: Handle) -> bytes:
+    @contextlib.contextmanager
+    def _killer(self, handle: Handle) -> Iterator[tuple[Handle, Statement]]:
+        """What runs KILL QUERY. Who may only read ends own queries, which takes no right on a server: the engine shows that user no
+        queries, so another handle does it."""
+        if not self.reads_only:
+            yield handle, self.statement
+            return
+        with contextlib.closing(self.engine.open()) as owner:
+            yield owner, _narrow_to_user(self.statement, self.user)
+
+    def _kill(self, handle: Handle, statement: Statement) -> bytes:
         """Run KILL QUERY; gives a query for its result, with the ids and words of clients."""
-        statement, own = self.statement, self.engine.open()
+        own = self.engine.open()
         try:
             sql = b"SELECT query_id, engine_id, user, query FROM " + _PROCESSES.replace(
                 b"* REPLACE", b"query_id AS engine_id, * REPLACE", 1
@@ -610,7 +648,7 @@ class Execution:
         handle = self.engine.open(self.account.rights)
         try:
             if self.request.database:
-                handle.use(self.request.database)
+                self._use(handle, self.request.database)
             handle.set(self.request.settings)
             with self._externals(handle):
                 return self._columns(handle)
@@ -692,6 +730,8 @@ def _create_external(handle: Handle, table: ExternalTable, engine: str = "") -> 
         raise ServerError(73, "UNKNOWN_FORMAT", "Unknown format of an external table.")
     if not table.structure.strip():
         raise ServerError(36, "BAD_ARGUMENTS", f"External table {table.name} has neither structure nor types.")
+    if not _is_within_brackets(table.structure.encode("utf-8", "surrogateescape")):
+        raise ServerError(36, "BAD_ARGUMENTS", f"External table {table.name} has a structure that is none.")
     create = f"CREATE TEMPORARY TABLE {table.name} ({table.structure}){engine}".encode("utf-8", "surrogateescape")
     refuse_files_of_the_server(read_statement(create))
     if handle.classify(create)[1] > 1:
@@ -700,6 +740,16 @@ def _create_external(handle: Handle, table: ExternalTable, engine: str = "") -> 
     if table.path.stat().st_size:
         sql = f"INSERT INTO {table.name} FROM INFILE {quote(str(table.path))} FORMAT {table.format}"
         handle.query(UNLOGGED + sql.encode(), hidden=(str(table.path), str(table.path.parent)))
+
+
+def _is_within_brackets(text: bytes) -> bool:
+    """Whether a text between brackets stays between them: what closes them could go on with an engine or a query."""
+    depth = 0
+    for token in tokenize(text):
+        depth += token.nesting
+        if depth < 0:
+            return False
+    return True
 
 
 def _from_file(statement: Statement, path: str) -> bytes:
@@ -738,6 +788,41 @@ def _translate_names(statement: Statement) -> bytes:
     return text
 
 
+def _kills_by_plain_condition(statement: Statement) -> bool:
+    """Whether a KILL QUERY only compares columns of the process list with values: no function or subquery, which would be worth
+    asking with the rights of another, and no settings."""
+    tokens = statement.tokens
+    if len(tokens) < 4 or tokens[2].upper != b"WHERE" or statement.settings:
+        return False
+    following = [token.text for token in tokens[1:]] + [b""]
+    before_brackets = (b"WHERE", b"IN", b"AND", b"OR", b"NOT")
+    return all(
+        token.text != b"["
+        and token.upper not in (b"SELECT", b"SETTINGS")
+        and (text != b"(" or token.kind == "symbol" or token.upper in before_brackets)
+        for token, text in zip(tokens, following, strict=True)
+    )
+
+
+def _narrow_to_user(statement: Statement, user: str) -> Statement:
+    """A KILL QUERY for the queries of one user only."""
+    start = statement.tokens[2].end
+    behind = (token.start for token in statement.tokens[3:] if token.upper in (b"SYNC", b"ASYNC", b"TEST", b"FORMAT"))
+    end = next(behind, len(statement.text))
+    own = f") AND user = {quote(user)} ".encode("utf-8", "surrogateescape")
+    text = statement.text[:start] + b" (" + statement.text[start:end] + b"\n" + own + statement.text[end:]
+    return read_statement(text, len(text))
+
+
+def _spell_out(statement: Statement) -> Statement:
+    """SHOW PROCESSLIST as the query that it stands for, so that it too shows clients their own ids."""
+    words = [token.upper for token in statement.tokens[:2]]
+    if words != [b"SHOW", b"PROCESSLIST"]:
+        return statement
+    text = b"SELECT * FROM system.processes ORDER BY elapsed DESC" + statement.text[statement.tokens[1].end :]
+    return read_statement(text, len(text))
+
+
 def _with_ids_of_clients(statement: Statement) -> Statement:
     """The statement with system.processes as clients expect it: with their own query ids, and without what this layer puts
     around their statements."""
@@ -749,7 +834,8 @@ def _with_ids_of_clients(statement: Statement) -> Statement:
         if names == [b"system", b".", b"processes"] and tokens[place - 1].upper in (b"FROM", b"JOIN", b","):
             behind = tokens[place + 3].upper if place + 3 < len(tokens) else b""
             alias = b" AS processes" if behind in _NO_ALIAS else b""
-            text = text[: tokens[place].start] + _PROCESSES + alias + text[tokens[place + 2].end :]
+            processes = b"/*processes*/" + _PROCESSES + alias + b"/*asked*/"
+            text = text[: tokens[place].start] + processes + text[tokens[place + 2].end :]
     return statement if text == statement.text else read_statement(text, len(text))
 
 

@@ -4,6 +4,7 @@ before the others, clients that send no more but wait for their answer, and thos
 import asyncio
 import select
 from collections.abc import Callable
+from functools import partial
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
@@ -12,6 +13,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 URL_LIMIT_BYTES = 1 << 20
 # The name under which a request's scope offers `EarlyHeaders.send_line`.
 EARLY_HEADERS = "tierhouse.early_headers"
+# The name under which it offers `_break_off`.
+BREAK_OFF = "tierhouse.break_off"
 # What a server allows the header lines of a request by default: how many, how long a name, a value, and all of them.
 FIELDS_LIMIT = 1000
 FIELD_NAME_LIMIT_BYTES = 4096
@@ -211,7 +214,16 @@ class Protocol(HttpToolsProtocol):
             self._looks_behind = True
             self.loop.call_later(GONE_SECONDS, self._look_behind, self.sends)
         if self.cycle is not before:
-            self.scope["extensions"] = {EARLY_HEADERS: _EarlyHeaders(self, self.cycle).send_line}  # type: ignore[typeddict-item, dict-item]
+            self.scope["extensions"] = {  # type: ignore[typeddict-item]
+                EARLY_HEADERS: _EarlyHeaders(self, self.cycle).send_line,  # type: ignore[dict-item]
+                BREAK_OFF: partial(_break_off, self.cycle),  # type: ignore[dict-item]
+            }
+
+
+def _break_off(cycle: RequestResponseCycle) -> None:
+    """Close the connection behind what is sent of an answer, without the mark of its end: whoever reads it sees it cut."""
+    cycle.disconnected = True
+    cycle.transport.close()
 
 
 def _is_refused(transport: asyncio.Transport) -> bool:

@@ -121,9 +121,10 @@ class Statement:
         if self.kind == b"SET":
             return self.tokens[1:]
         depth, start = 0, None
-        for place, token in enumerate(self.tokens):
+        for place, (token, behind) in enumerate(zip(self.tokens, (*self.tokens[1:], None), strict=True)):
             depth += token.nesting
-            if not depth and token.upper == b"SETTINGS":
+            # What no name follows is a column: Settings['max_threads'] of system.processes.
+            if not depth and token.upper == b"SETTINGS" and behind is not None and behind.name is not None:
                 start = place + 1
             elif start is not None and not depth and token.upper == b"FORMAT":
                 return self.tokens[start:place]

@@ -20,11 +20,12 @@ PATIENCE_SECONDS = 60.0
 
 @dataclass
 class Answer:
-    """A raw answer of the server."""
+    """A raw answer of the server; `is_cut` when the connection was closed before the end of the body."""
 
     status: int
     headers: http.client.HTTPMessage
     body: bytes
+    is_cut: bool = False
 
     @property
     def text(self) -> str:
@@ -78,7 +79,10 @@ def ask_on(connection, body: bytes | str = b"", method="POST", headers=None, **p
     data = body.encode() if isinstance(body, str) else body
     connection.request(method, "/?" + urllib.parse.urlencode(parameters), data or None, headers or {})
     response = connection.getresponse()
-    return Answer(response.status, response.headers, response.read())
+    try:
+        return Answer(response.status, response.headers, response.read())
+    except http.client.IncompleteRead as cut:
+        return Answer(response.status, response.headers, cut.partial, is_cut=True)
 
 
 def start_server(home: Path, **variables: str) -> Server:

@@ -211,7 +211,7 @@ def test_roles_of_a_request_are_set_for_it_alone(server):
     unknown = server.ask(sql, role="nobody's")
     assert (unknown.code, unknown.status) == (511, 404)
     assert server.ask(sql, session_id="roles", role="warehouse_reader").text == "warehouse_reader\n"
-    assert server.ask(sql, session_id="roles").text == "warehouse_owner,warehouse_reader\n"
+    assert server.ask(sql, session_id="roles").text == "warehouse_loader,warehouse_owner,warehouse_reader\n"
     reader = {"X-ClickHouse-User": READER, "X-ClickHouse-Key": READER_PASSWORD}
     assert server.ask("SELECT 1", headers=reader, role="warehouse_owner").code == 512
 
@@ -468,12 +468,10 @@ def test_a_connection_stays_usable_after_every_kind_of_error(server):
         ("SELECT nope", {}),
         ("SELECT 1", {"user": "nobody"}),
         ("SELECT 1", {"session_timeout": "x", "session_id": "errors"}),
-        ("SELECT throwIf(number = 9), sleepEachRow(0.01) FROM numbers(20)", {"max_block_size": 1}),
         ("INSERT INTO no_such_table FORMAT CSV\n" + "1\n" * 1_000_000, {}),
         ("SELECT 1; SELECT 2", {}),
     ):
-        answer = ask_on(connection, body, **parameters)
-        assert answer.code or "__exception__" in answer.text
+        assert ask_on(connection, body, **parameters).code
         kept = connection.sock
         assert ask_on(connection, "SELECT 1").text == "1\n" and connection.sock is kept
     connection.close()

@@ -39,7 +39,7 @@ ENCODERS = {
 }
 
 
-def post_multipart(server, parts: list[tuple[str, str | None, bytes]], **parameters):
+def post_multipart(server, parts: list[tuple[str, str | None, bytes]], headers=None, **parameters):
     boundary = "-----boundary-of-the-test"
     body = b""
     for name, file_name, content in parts:
@@ -47,7 +47,8 @@ def post_multipart(server, parts: list[tuple[str, str | None, bytes]], **paramet
         body += f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"{file_clause}\r\n\r\n'.encode()
         body += content + b"\r\n"
     body += f"--{boundary}--\r\n".encode()
-    return server.ask(body, headers={"Content-Type": f"multipart/form-data; boundary={boundary}"}, **parameters)
+    content_type = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+    return server.ask(body, headers=content_type | (headers or {}), **parameters)
 
 
 def test_health_checks_answer_without_a_query(server):
@@ -144,6 +145,33 @@ def test_external_data_are_tables_of_that_request_only(server):
         server, parts, query="CREATE OR REPLACE TABLE copied ENGINE = Memory AS SELECT * FROM names", **description
     )
     assert copied.status == 200 and server.ask("SELECT count() FROM copied").text == "2\n"
+
+
+def test_who_may_only_read_brings_external_data_along_all_the_same(server, table):
+    assert server.ask("CREATE USER IF NOT EXISTS nobody_yet").status == 200
+    parts, sql = [("names", "names", b"1\tone\n")], "SELECT name, currentRoles() FROM names"
+    reader = {"X-ClickHouse-User": READER, "X-ClickHouse-Key": READER_PASSWORD}
+    nobody = {"X-ClickHouse-User": "nobody_yet", "X-ClickHouse-Key": ""}
+    structure = {"names_structure": "id UInt8, name String"}
+    for who, roles in (
+        (reader, "['warehouse_reader']"),
+        (nobody, "[]"),
+        ({}, "['warehouse_loader','warehouse_owner','warehouse_reader']"),
+    ):
+        for options in ({}, {"readonly": 1}, {"readonly": 2}, {"session_id": "brings"}):
+            answer = post_multipart(server, parts, query=sql, headers=who, **structure, **options)
+            assert answer.text == f"one\t{roles}\n", options
+        assert server.ask("SELECT * FROM names", headers=who, session_id="brings").code == 60
+    query = f"SELECT * FROM names JOIN {table} ON a = id"
+    assert post_multipart(server, parts, query=query, headers=reader, **structure).code == 497
+    for escape in (
+        f"id UInt8, name String) AS SELECT a, b FROM {table} --",
+        f"id UInt8, name String) ENGINE = Merge(currentDatabase(), '{table}') --",
+        "id UInt8, name String) ENGINE = Memory AS (SELECT 1, 'x'",
+    ):
+        refused = post_multipart(server, parts, query="SELECT 1", headers=reader, names_structure=escape)
+        assert refused.code == 36, refused.text
+    assert server.ask("DROP USER nobody_yet").status == 200
 
 
 def test_statements_and_data_are_bytes_not_text(server, table):
@@ -326,7 +354,19 @@ def test_an_error_behind_rows_ends_the_body_with_the_tagged_block(server):
         message, _, length = rest.removesuffix(b" " + tag + b"\r\n__exception__\r\n").rpartition(b"\n")
         assert named == tag and message.startswith(b"Code: 395. DB::Exception: ") and int(length) == len(message) + 1
     complete = server.ask(sql, max_block_size=1, wait_end_of_query=1)
-    assert (complete.status, complete.code) == (500, 395)
+    assert (complete.status, complete.code, complete.is_cut) == (500, 395, False)
+
+
+def test_rows_before_an_error_are_never_taken_for_all_rows(server):
+    sql = "SELECT number, throwIf(number = 300000) FROM numbers(400000) FORMAT "
+    for row_format in ("TSV", "CSVWithNames", "JSON", "JSONEachRow", "RowBinary", "Native", "Parquet"):
+        for parameters in ({}, {"headers": {"Accept-Encoding": "zstd"}}, {"compress": 1}):
+            answer = server.ask(sql + row_format, **parameters)
+            assert answer.status == 500 or answer.is_cut, row_format
+    in_format = {"http_write_exception_in_output_format": 1, "headers": {"Accept-Encoding": "gzip"}}
+    said = server.ask(sql + "JSONEachRow", **in_format)
+    assert not said.is_cut and b'"exception": "Code: 395.' in gzip.decompress(said.body)
+    assert server.ask(sql.replace("= 300000", "> 400000") + "TSV").is_cut is False
 
 
 def test_nothing_leaks_from_one_request_to_the_next(server):
@@ -463,6 +503,8 @@ def test_a_kill_of_nothing_has_a_result_in_any_format_and_session(server):
     killed = server.ask("KILL QUERY WHERE query_id = {id:String} -- nobody", session_id="kills", param_id="nobody")
     assert killed.text == '"kill_status","query_id","user","query"\n'
     assert server.ask("KILL QUERY WHERE nope = 1 TEST").code == 47
+    by_setting = "KILL QUERY WHERE Settings['log_comment'] = 'nobody' SYNC"
+    assert [server.ask(by_setting + end).status for end in ("", " SETTINGS max_threads = 1 FORMAT TSV")] == [200, 200]
     assert server.ask("KILL MUTATION WHERE 0").status == 200
 
 
@@ -547,6 +589,21 @@ def test_a_wrong_password_is_refused_whichever_way_it_comes(server):
         assert server.ask("SELECT 1", headers=headers).text == "1\n"
 
 
+def test_a_request_may_name_a_database_that_its_user_cannot_read(server, table):
+    assert server.ask("CREATE DATABASE IF NOT EXISTS tierhouse_marts").status == 200
+    reader = {"headers": {"X-ClickHouse-User": READER, "X-ClickHouse-Key": READER_PASSWORD}}
+    sql = "SELECT currentDatabase()"
+    for session in ({}, {"session_id": "names-databases"}):
+        for database in ("default", "tierhouse_marts", "system"):
+            assert server.ask(sql, **reader, **session, database=database).text == f"{database}\n"
+        assert server.ask(sql, **reader, **session).text == "default\n"
+        assert server.ask(f"SELECT * FROM {table}", **reader, **session, database="default").code == 497
+        assert server.ask("SHOW TABLES", **reader, **session, database="default").text == ""
+        assert server.ask(sql, **reader, **session, database="no_such_database").code == 81
+        assert server.ask(sql, **reader, **session).text == "default\n"
+        assert server.ask("USE default", **reader, **session).code == 497
+
+
 def test_a_reader_reads_the_marts_and_nothing_else(server, table):
     for statement in (
         "CREATE DATABASE IF NOT EXISTS tierhouse_marts",
@@ -568,7 +625,11 @@ def test_a_reader_reads_the_marts_and_nothing_else(server, table):
         "SET ROLE ALL",
         "SET DEFAULT ROLE ALL TO default",
         "CREATE TEMPORARY TABLE t (a Int8)",
-        "KILL QUERY WHERE 1",
+        "KILL QUERY WHERE query_id = currentUser()",
+        "KILL QUERY WHERE query_id IN (SELECT '1')",
+        "KILL QUERY WHERE Settings['log_comment'] = ''",
+        "KILL QUERY WHERE 1 SETTINGS readonly = 0",
+        "KILL MUTATION WHERE 1",
         "SYSTEM FLUSH LOGS",
         "EXECUTE AS default SELECT 1",
         "SET readonly = 0; DROP TABLE tierhouse_marts.m",

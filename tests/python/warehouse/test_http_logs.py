@@ -1,5 +1,6 @@
 """What the server tells of queries: whose they are, in its logs and its process list, and what clients find there."""
 
+import concurrent.futures
 import http.client
 import json
 import urllib.parse
@@ -75,6 +76,48 @@ def test_queries_run_and_are_killed_in_the_name_of_their_user(server):
     assert killed[:3] == ["finished", "of a reader", READER]
     assert b"QUERY_WAS_CANCELLED" in connection.getresponse().read()
     connection.close()
+
+
+def test_the_process_list_shows_queries_as_they_were_asked_and_with_ids_to_kill_them_by(server):
+    sql = (
+        "SELECT sleepEachRow(1), queryID() FROM numbers(40)"
+        " WHERE number >= (SELECT 0 FROM system.processes LIMIT 1) SETTINGS max_block_size = 1"
+    )
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        asked = pool.submit(server.ask, sql, query_id="listed")
+        shown = "SHOW PROCESSLIST FORMAT JSONEachRow"
+        wait_until(lambda: "listed" in server.ask(shown, query_id="shows").text, "the query to run")
+        rows = {row["query_id"]: row for row in map(json.loads, server.ask(shown, query_id="shows").text.splitlines())}
+        assert rows["listed"]["query"] == sql
+        assert rows["shows"]["query"] == "SELECT * FROM system.processes ORDER BY elapsed DESC FORMAT JSONEachRow"
+        assert server.ask("KILL QUERY WHERE query_id = 'listed' SYNC").text.startswith("finished\tlisted")
+        assert "QUERY_WAS_CANCELLED" in asked.result().text
+    assert server.ask("SHOW PROCESSLIST", **AS_READER).status == 200
+    assert server.ask("SHOW PROCESSLIST nonsense nonsense").code == 62
+
+
+def test_who_may_only_read_ends_own_queries_and_no_others(server):
+    sql = "SELECT sleepEachRow(1), '{}' FROM numbers(40) SETTINGS max_block_size = 1"
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        of_the_owner = pool.submit(server.ask, sql.format("stays"), query_id="stays")
+        wait_until(lambda: server.running("'stays'"), "the owner's query to run")
+        for number, (statement, parameters) in enumerate(
+            (
+                ("KILL QUERY WHERE query_id = 'of a reader' SYNC", {}),
+                ("KILL QUERY WHERE (user = 'default') OR NOT query_id IN ('x', 'y') -- all\nASYNC FORMAT TSV", {}),
+                ("KILL QUERY WHERE query_id = {id:String} SYNC", {"param_id": "of a reader", "session_id": "ends"}),
+                ("KILL QUERY WHERE 1", {"readonly": 1, "session_id": "ends"}),
+            )
+        ):
+            own = pool.submit(server.ask, sql.format(f"own {number}"), query_id="of a reader", **AS_READER)
+            wait_until(lambda number=number: server.running(f"'own {number}'"), "the reader's query to run")
+            killed = server.ask(statement, **AS_READER, **parameters)
+            assert killed.status == 200 and killed.text.split("\t")[1:3] == ["of a reader", READER], killed.text
+            assert len(killed.text.splitlines()) == 1 and "QUERY_WAS_CANCELLED" in own.result().text
+        assert server.ask("KILL QUERY WHERE query_id = 'stays' SYNC", **AS_READER).text == ""
+        assert server.running("'stays'") == 1
+        assert server.ask("KILL QUERY WHERE query_id = 'stays' SYNC").status == 200
+        assert of_the_owner.result().code == 394 or of_the_owner.result().is_cut
 
 
 def test_a_client_that_goes_away_ends_its_query_whatever_its_id(server):
