@@ -7,7 +7,7 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 from clickhouse_connect.driver.client import Client
 
@@ -20,6 +20,7 @@ from orchestration.landing.report import LandingReport, TableReport
 from orchestration.landing.settle import settle
 from orchestration.landing.tables import landing_table, quarantine_table, quoted, scalar
 from orchestration.lock import writer_lock
+from orchestration.warehouse.moments import next_moment
 from orchestration.warehouse.settings import Settings
 
 Progress = Callable[[str], None]
@@ -85,11 +86,7 @@ def amount_limit() -> int:
 
 def _new_batch(client: Client, settings: Settings) -> tuple[str, datetime]:
     """A batch id and its load time: the server's clock, but always later than that of the batch before."""
-    database = settings.database("incoming")
-    now, last = client.query(
-        f"SELECT toUnixTimestamp64Milli(now64(3)), toUnixTimestamp64Milli(max(loaded_at)) FROM {database}.journal"
-    ).result_rows[0]
-    loaded_at = datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=max(now, last + 1))
+    loaded_at = next_moment(client, f"{settings.database('incoming')}.journal", "loaded_at")
     return f"{loaded_at:%Y%m%dT%H%M%S}{loaded_at.microsecond // 1000:03d}-{uuid.uuid4().hex[:6]}", loaded_at
 
 
