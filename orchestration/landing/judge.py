@@ -21,6 +21,8 @@ VERSION_OF_ORDER = "toDateTime64(0, 3, 'UTC')"
 # The first moment that lands; before it only the epoch, which stands for none.
 FIRST_MOMENT = "toDateTime64('1970-01-02 00:00:00', 3, 'UTC')"
 
+FUTURE = "date in the future"
+
 # Beyond this a Decimal(18, 4) overflows on its way through scaled integers.
 LARGEST_DECIMAL = 90_000_000_000_000
 
@@ -291,7 +293,7 @@ def _rules_of(column: Column, source: Delivered, typed: _Typed, rules: Rules) ->
             condition = f"{typed.value} > {instant(limit)}"
         if column.may_be_unknown:
             condition = f"({condition}) AND NOT {_stands_for_none(column, source)}"
-        refusals.append((sure(condition), f"date in the future: {column.name}"))
+        refusals.append((sure(condition), f"{FUTURE}: {column.name}"))
     return refusals
 
 
