@@ -36,7 +36,13 @@
 
 {# True for business dates in the `days` days that end on the as-of date: (as_of - days, as_of]. #}
 {% macro in_window(date_column, days, until=0) -%}
-    ({{ date_column }} > {{ as_of() }} - {{ days }} and {{ date_column }} <= {{ as_of() }} - {{ until }})
+    ({{ date_column }} > {{ days_before_as_of(days) }} and {{ date_column }} <= {{ days_before_as_of(until) }})
+{%- endmacro %}
+
+{# The day that many days before the as-of date. A Date begins with 1970, and one before it would be taken for one of 2149. #}
+{% macro days_before_as_of(days) -%}
+    {%- set day = modules.datetime.date.fromisoformat(as_of_iso()) - modules.datetime.timedelta(days=days) -%}
+    {{ 'toDate' if day.year >= 1970 else 'toDate32' }}('{{ day }}')
 {%- endmacro %}
 
 {# True for the version of a fact that was known at the cut-off. #}
