@@ -21,7 +21,7 @@
         from (
             select distinct as_of_date
             from {{ relation }}
-            where as_of_date > {{ as_of() }} - 365 and as_of_date <= {{ as_of() }}
+            where {{ in_window('as_of_date', 365) }}
         ) as stored
         group by toMonday(stored.as_of_date)
     )

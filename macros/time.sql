@@ -1,7 +1,7 @@
 {# The clock of a snapshot: as-of date, cut-off, windows, and the moment after all moments. Never today(). #}
 
 {# The as-of date as an ISO string: the variable, else the environment's, else the last complete business day of the landed
-   orders. The environment is read at run time only: a variable on the command line, or an environment variable read while
+   orders: over when they landed, with a later order. The environment is read at run time only: a variable on the command line, or an environment variable read while
    parsing, would make dbt parse the whole project again every day. #}
 {% macro as_of_iso() -%}
     {%- if var('as_of_date') -%}
@@ -12,7 +12,8 @@
     {%- endif -%}
     {%- if execute and flags.WHICH in ['run', 'build', 'test', 'compile', 'show'] -%}
         {%- set landed = run_query(
-            "select toString(maxOrNull(toDate(ordered_at, '" ~ var('zone') ~ "')) - 1) from " ~ source('landing', 'orders')
+            "select toString(least(maxOrNull(toDate(ordered_at, '" ~ var('zone') ~ "')), toDate(maxOrNull(_loaded_at), '"
+            ~ var('zone') ~ "')) - 1) from " ~ source('landing', 'orders')
         ) -%}
         {%- if landed and landed.columns[0].values()[0] not in (none, '', '\\N') -%}
             {{ return(landed.columns[0].values()[0] | string) }}
@@ -35,7 +36,13 @@
 
 {# True for business dates in the `days` days that end on the as-of date: (as_of - days, as_of]. #}
 {% macro in_window(date_column, days, until=0) -%}
-    ({{ date_column }} > {{ as_of() }} - {{ days }} and {{ date_column }} <= {{ as_of() }} - {{ until }})
+    ({{ date_column }} > {{ days_before_as_of(days) }} and {{ date_column }} <= {{ days_before_as_of(until) }})
+{%- endmacro %}
+
+{# The day that many days before the as-of date. A Date begins with 1970, and one before it would be taken for one of 2149. #}
+{% macro days_before_as_of(days) -%}
+    {%- set day = modules.datetime.date.fromisoformat(as_of_iso()) - modules.datetime.timedelta(days=days) -%}
+    {{ 'toDate' if day.year >= 1970 else 'toDate32' }}('{{ day }}')
 {%- endmacro %}
 
 {# True for the version of a fact that was known at the cut-off. #}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
 from clickhouse_connect.driver.client import Client
 
 from orchestration.errors import TierhouseError
@@ -37,6 +40,21 @@ def refuse_another_zone(client: Client, settings: Settings) -> None:
             f"the days of this warehouse are days in {known}, and TIERHOUSE_ZONE is {settings.zone}: set it to {known}, "
             "or land the sources anew in another TIERHOUSE_HOME or TIERHOUSE_SCHEMA"
         )
+
+
+def first_disputed_day(client: Client, settings: Settings, first: date, last: date) -> date | None:
+    """The first day, from first to last, on which clocks of the zone go otherwise in the engine than on this machine: governments
+    change the rules, and each of the two has those of its release. None where they agree."""
+    noon, zone = datetime.combine(first, time(12), UTC), ZoneInfo(settings.zone)
+    of_engine = client.query(
+        "SELECT timezoneOffset(toTimeZone(toDateTime64({noon:String}, 0, 'UTC') + toIntervalDay(number), {zone:String})) "
+        "FROM numbers({days:UInt32}) ORDER BY number",
+        parameters={"noon": f"{noon:%Y-%m-%d %H:%M:%S}", "zone": settings.zone, "days": (last - first).days + 1},
+    ).result_rows
+    for number, (seconds,) in enumerate(of_engine):
+        if (noon + timedelta(days=number)).astimezone(zone).utcoffset() != timedelta(seconds=seconds):
+            return first + timedelta(days=number)
+    return None
 
 
 def _zone_of(client: Client, settings: Settings) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from importlib import metadata
 
-from orchestration.business_zone import refuse_another_zone
+from orchestration.business_zone import first_disputed_day, refuse_another_zone
 from orchestration.days_in_work import in_work
 from orchestration.errors import TierhouseError
 from orchestration.failures import told_in_one_line
@@ -48,6 +49,12 @@ def examine() -> Iterator[tuple[str, str]]:
         # Without one of them the next one could only say the same again.
         if result[1]:
             return
+    notes: list[str] = []
+    compared = _result("clocks of the zone", lambda: notes.extend(_clock_notes()))
+    if compared[1]:
+        yield compared
+    for note in notes:
+        yield f"to know: {note}", ""
 
 
 def _result(name: str, check: Callable[[], object]) -> tuple[str, str]:
@@ -69,6 +76,18 @@ def _landed() -> None:
     client = connect(settings, autogenerate_session_id=False)
     refuse_another_zone(client, settings)
     business_days(client, settings)
+
+
+def _clock_notes() -> Iterator[str]:
+    settings = ensure_running(Settings.from_environment())
+    client = connect(settings, autogenerate_session_id=False)
+    first, last = business_days(client, settings)
+    day = first_disputed_day(client, settings, first, last + timedelta(days=366))
+    if day:
+        yield (
+            f"from {day} on the warehouse and this machine do not agree on the clocks of {settings.zone}: one of them has older rules, "
+            "and an order near midnight may count on the day beside its own; update the engine (chdb, or the server) or tzdata"
+        )
 
 
 def _refreshed() -> None:

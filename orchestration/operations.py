@@ -10,8 +10,10 @@ from datetime import datetime
 
 from clickhouse_connect.driver.client import Client
 
+from orchestration.landing.judge import instant
 from orchestration.project import project_version, settled_relations
 from orchestration.warehouse.ddl import engine, on_cluster
+from orchestration.warehouse.moments import next_moment
 from orchestration.warehouse.settings import Settings
 
 _COLUMNS = """
@@ -22,8 +24,11 @@ _COLUMNS = """
     status LowCardinality(String) COMMENT 'running, published, unchanged (nothing to make), failed, or killed (found dead by a later run)',
     customer_count Nullable(UInt64) COMMENT 'Customers in the published snapshot',
     message String COMMENT 'Why the run failed, or which build stands unchanged, in one line',
-    project_version String COMMENT 'Hash of the dbt project that the run built with'
+    project_version String COMMENT 'Hash of the dbt project that the run built with',
+    landed_until Nullable(DateTime64(3, 'UTC')) COMMENT 'Load time of the last batch when the run started; null where none had landed'
 """
+# Those that an earlier version did not have.
+_LATER_COLUMNS = 2
 
 
 def create_refresh_runs(client: Client, settings: Settings) -> None:
@@ -36,8 +41,10 @@ def create_refresh_runs(client: Client, settings: Settings) -> None:
         "COMMENT 'One row per refresh: when it ran, for which day, how it ended.'"
     )
     # For a log that an earlier version made.
+    later = _COLUMNS.strip().splitlines()[-_LATER_COLUMNS:]
     client.command(
-        f"ALTER TABLE {_table(settings)}{cluster} ADD COLUMN IF NOT EXISTS {_COLUMNS.strip().splitlines()[-1]}"
+        f"ALTER TABLE {_table(settings)}{cluster} "
+        + ", ".join(f"ADD COLUMN IF NOT EXISTS {column.strip().rstrip(',')}" for column in later)
     )
 
 
@@ -80,7 +87,7 @@ def mark_killed(client: Client, settings: Settings) -> None:
     create_refresh_runs(client, settings)
     table = _table(settings)
     client.command(
-        f"INSERT INTO {table} SELECT * REPLACE ('killed' AS status, now64(3) AS ended_at, "
+        f"INSERT INTO {table} SELECT * REPLACE ('killed' AS status, greatest(now64(3), started_at) AS ended_at, "
         f"'ended without a word; this run repairs it' AS message) FROM {table} AS runs WHERE runs.status = 'running'"
     )
     client.command(f"DELETE FROM {table} WHERE status = 'running'")
@@ -91,7 +98,8 @@ def start_run(client: Client, settings: Settings, run_id: str, as_of_date: str) 
     create_refresh_runs(client, settings)
     client.command(
         f"INSERT INTO {_table(settings)} "
-        "SELECT {run_id:String}, {as_of:Date}, now64(3), NULL, 'running', NULL, '', {version:String}",
+        f"SELECT {{run_id:String}}, {{as_of:Date}}, {_next_start(client, settings)}, NULL, 'running', NULL, '', "
+        f"{{version:String}}, {_landed_until(client, settings)}",
         parameters={"run_id": run_id, "as_of": as_of_date, "version": project_version(settings)},
     )
 
@@ -132,7 +140,7 @@ def end_run(client: Client, settings: Settings, run_id: str, message: str = "") 
     if count is None and not message:
         message = "nothing was published: a part of the refresh ran"
     client.command(
-        f"INSERT INTO {table} SELECT * REPLACE ({{status:String}} AS status, now64(3) AS ended_at, "
+        f"INSERT INTO {table} SELECT * REPLACE ({{status:String}} AS status, greatest(now64(3), started_at) AS ended_at, "
         f"{{count:Nullable(UInt64)}} AS customer_count, {{message:String}} AS message) "
         f"FROM {table} AS runs WHERE runs.run_id = {{run_id:String}} AND runs.status = 'running'",
         parameters={"run_id": run_id, "status": status, "count": count, "message": message},
@@ -146,8 +154,9 @@ def end_run(client: Client, settings: Settings, run_id: str, message: str = "") 
 def log_unchanged(client: Client, settings: Settings, as_of_date: str, build_id: str, customer_count: int) -> None:
     """Write the row of a run that found nothing changed since `build_id` of the day was made, and so made nothing."""
     client.command(
-        f"INSERT INTO {_table(settings)} SELECT {{run_id:String}}, {{as_of:Date}}, now64(3), now64(3), 'unchanged', "
-        "{count:UInt64}, {message:String}, {version:String}",
+        f"INSERT INTO {_table(settings)} WITH {_next_start(client, settings)} AS moment "
+        "SELECT {run_id:String}, {as_of:Date}, moment, moment, 'unchanged', "
+        f"{{count:UInt64}}, {{message:String}}, {{version:String}}, {_landed_until(client, settings)}",
         parameters={
             "run_id": str(uuid.uuid4()),
             "as_of": as_of_date,
@@ -186,6 +195,19 @@ def drop_unpublished_builds(client: Client, settings: Settings) -> None:
     ).result_rows
     for home, name in left:
         client.command(f"DROP TABLE IF EXISTS {home}.`{name}`")
+
+
+def _next_start(client: Client, settings: Settings) -> str:
+    """SQL of the moment at which a run starts now: the log tells in which order runs ran, whatever the clock did."""
+    return instant(next_moment(client, _table(settings), "started_at"))
+
+
+def _landed_until(client: Client, settings: Settings) -> str:
+    """SQL of the load time of the last batch that has landed; null where none has."""
+    journal = f"{settings.database('incoming')}.journal"
+    if client.command(f"EXISTS TABLE {journal}") != 1:
+        return "NULL"
+    return f"(SELECT maxOrNull(loaded_at) FROM {journal} WHERE state = 'landed')"
 
 
 def _table(settings: Settings) -> str:

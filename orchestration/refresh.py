@@ -79,23 +79,41 @@ def business_days(client: Client, settings: Settings) -> tuple[date, date]:
     return first, last
 
 
+def last_complete_day(client: Client, settings: Settings, first: date, last: date) -> date:
+    """The last business day that was over when something landed last, and on which there is a later order; else the first day.
+
+    An order may be dated a day ahead, as by a till whose clock is wrong: of itself it makes no day complete.
+    """
+    landed_on = client.query(
+        f"SELECT toDate(max(_loaded_at), {{zone:String}}) FROM {settings.database('landing')}.orders",
+        parameters={"zone": settings.zone},
+    ).result_rows[0][0]
+    # The day of the last order may still be going on, so the day before is the last complete one.
+    return max(first, min(last, landed_on) - timedelta(days=1))
+
+
 def choose_days(
-    first: date, last: date, as_of: date | None = None, start: date | None = None, end: date | None = None
+    first: date,
+    last: date,
+    as_of: date | None = None,
+    start: date | None = None,
+    end: date | None = None,
+    complete: date | None = None,
 ) -> list[date]:
-    """The as-of dates of a refresh: one day, a range, or by default the last complete business day of the data.
+    """The as-of dates of a refresh: one day, a range, or by default the last complete business day of the data, `complete`.
 
     first and last are the business dates of the earliest and latest order. Raises TierhouseError for a day outside them.
     """
+    complete = complete or max(first, last - timedelta(days=1))
     if as_of and (start or end):
         raise TierhouseError("--as-of names one day, --from and --to a range; give one or the other")
     if start or end:
-        start, end = start or first, end or max(first, last - timedelta(days=1))
+        start, end = start or first, end or complete
         if start > end:
             raise TierhouseError(f"--from {start} is after --to {end}; swap them")
         days = [start + timedelta(days=offset) for offset in range((end - start).days + 1)]
     else:
-        # The day of the last order may still be going on, so the day before is the last complete one.
-        days = [as_of or max(first, last - timedelta(days=1))]
+        days = [as_of or complete]
     if days[0] < first:
         raise TierhouseError(
             f"as-of date {days[0]} is before the first order ({first}); choose a day from {first} to {last}"
@@ -131,7 +149,8 @@ def refresh(
         repair(client, settings)
         mark_killed(client, settings)
         first, last = business_days(client, settings)
-        days = choose_days(first, last, as_of, start, end)[::-1][::every][::-1]
+        complete = last_complete_day(client, settings, first, last)
+        days = choose_days(first, last, as_of, start, end, complete)[::-1][::every][::-1]
         check_seeds(PROJECT_DIR / "seeds", days[0])
         before = unchanged.read_state(client, settings)
         if not (start or end or full or restate or again):
@@ -146,7 +165,7 @@ def refresh(
         for day in history.finish_interrupted(client, settings):
             yield Published(day, None)
         if restate:
-            yield from _restate(client, settings, days, known_until=max(first, last - timedelta(days=1)))
+            yield from _restate(client, settings, days, known_until=complete)
             return
         if len(days) > 1:
             history.build_facts(client, settings, days[-1], full)

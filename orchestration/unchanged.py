@@ -49,8 +49,10 @@ class State:
             return False
         if self.partitions.keys() != earlier.partitions.keys():
             return False
-        # A server that starts counts blocks from those that are left: the same number may then name other rows.
-        is_same_server = self.server_started + _CLOCK_SECONDS < earlier.read_at
+        # A server that starts counts blocks from those that are left: the same number may then name other rows. Where the clock
+        # was set back since, another server may seem to have started before the record; at the same second it does not.
+        started_before = self.server_started + _CLOCK_SECONDS < earlier.read_at
+        is_same_server = started_before and abs(self.server_started - earlier.server_started) <= _CLOCK_SECONDS
         return all(
             parts == earlier.partitions[place][0] or (is_same_server and counters == earlier.partitions[place][1])
             for place, (parts, counters) in self.partitions.items()

@@ -54,7 +54,7 @@ final as (
         toUInt32(totals.order_count_90d) as order_count_90d,
         toUInt32(totals.order_count_365d) as order_count_365d,
         toUInt32(totals.order_count_to_date) as order_count_to_date,
-        toUInt32(arrayCount(order_date -> order_date > {{ as_of() }} - 90, totals.order_dates)) as order_day_count_90d,
+        toUInt32(arrayCount(order_date -> order_date > {{ days_before_as_of(90) }}, totals.order_dates)) as order_day_count_90d,
         {% for amount in [
             'gross_amount_90d', 'net_amount_30d', 'net_amount_90d', 'net_amount_365d', 'net_amount_prior_90d',
             'net_amount_prior_180d', 'net_amount_prior_364d', 'net_amount_to_date',

@@ -21,6 +21,8 @@ VERSION_OF_ORDER = "toDateTime64(0, 3, 'UTC')"
 # The first moment that lands; before it only the epoch, which stands for none.
 FIRST_MOMENT = "toDateTime64('1970-01-02 00:00:00', 3, 'UTC')"
 
+FUTURE = "date in the future"
+
 # Beyond this a Decimal(18, 4) overflows on its way through scaled integers.
 LARGEST_DECIMAL = 90_000_000_000_000
 
@@ -291,7 +293,7 @@ def _rules_of(column: Column, source: Delivered, typed: _Typed, rules: Rules) ->
             condition = f"{typed.value} > {instant(limit)}"
         if column.may_be_unknown:
             condition = f"({condition}) AND NOT {_stands_for_none(column, source)}"
-        refusals.append((sure(condition), f"date in the future: {column.name}"))
+        refusals.append((sure(condition), f"{FUTURE}: {column.name}"))
     return refusals
 
 
@@ -432,9 +434,12 @@ def _time(column: Column, source: Delivered, rules: Rules) -> _Typed:
 def _local_to_utc(name: str, zone: str) -> str:
     """A wall clock that was read as if it were UTC, as the instant it means in the zone.
 
-    The offset is taken at the first estimate of the instant, so that it is right beside a change of clocks.
+    The offset is taken at the first estimate of the instant, so that it is right beside a change of clocks. The estimate counts
+    from the start of the day, as the engine's parser of texts does: a clock that comes twice, or never, means one instant,
+    whether a Parquet or a CSV file holds it.
     """
-    estimate = f"{name} - toIntervalSecond(timezoneOffset(toTimeZone({name}, {quoted(zone)})))"
+    midnight = f"toDateTime64(toDate32({name}), 0, {quoted(zone)})"
+    estimate = f"{name} - toIntervalSecond(timezoneOffset({midnight}))"
     moment = (
         f"toDateTime64({name} - toIntervalSecond(timezoneOffset(toTimeZone({estimate}, {quoted(zone)}))), 3, 'UTC')"
     )
@@ -461,13 +466,13 @@ def _skipped(moment: str, wall: str, zone: str) -> str:
 
 @cache
 def skips_a_midnight(zone: str) -> bool:
-    """Whether the clocks of the zone ever go forward at midnight, so that some day begins at 01:00."""
+    """Whether the clocks of the zone ever go forward at midnight, so that some day begins at 01:00 or, on Lord Howe, at 00:30."""
     clocks, noon, before = ZoneInfo(zone), datetime(1970, 1, 1, 12), None
     while noon.year < 2100:
         offset = noon.replace(tzinfo=clocks).utcoffset()
         midnight = noon.replace(hour=0, tzinfo=clocks)
         # Comparing the offsets of two noons first spares most days the way there and back.
-        if before is not None and offset != before and midnight.astimezone(UTC).astimezone(clocks).hour != 0:
+        if before is not None and offset != before and midnight.astimezone(UTC).astimezone(clocks) != midnight:
             return True
         noon, before = noon + timedelta(days=1), offset
     return False

@@ -14,12 +14,13 @@ from clickhouse_connect.driver.client import Client
 from orchestration.errors import TierhouseError
 from orchestration.landing import journal
 from orchestration.landing.contract import TABLES, Table
-from orchestration.landing.judge import VERSION_OF_ORDER, Rules
+from orchestration.landing.judge import FUTURE, VERSION_OF_ORDER, Rules
 from orchestration.landing.reading import Delivery, read, short
 from orchestration.landing.report import LandingReport, TableReport
 from orchestration.landing.settle import settle
 from orchestration.landing.tables import landing_table, quarantine_table, quoted, scalar
 from orchestration.lock import writer_lock
+from orchestration.warehouse.moments import next_moment
 from orchestration.warehouse.settings import Settings
 
 Progress = Callable[[str], None]
@@ -28,6 +29,9 @@ AMOUNT_LIMIT_VARIABLE = "TIERHOUSE_AMOUNT_LIMIT"
 DEFAULT_AMOUNT_LIMIT = 100_000_000
 # quantity x price has seven digits after the point, of the 18 that a decimal of the facts has.
 LARGEST_AMOUNT_LIMIT = 90_000_000_000
+
+# A clock that is set right moves by less; by more, either it or that of an earlier batch is wrong.
+_CLOCK_BACK = timedelta(days=1)
 
 # Merging the side table would be wasted work: its parts go to landing as they are.
 _SIDE_TABLE_SETTINGS = "SETTINGS max_bytes_to_merge_at_max_space_in_pool = 1"
@@ -52,6 +56,7 @@ def land_deliveries(
             say(f"repaired: {repaired}")
         started = time.monotonic()
         report = LandingReport(*_new_batch(client, settings))
+        report.about_clock = _about_clock(client, report.loaded_at)
         rules = Rules(settings.zone, report.loaded_at, amount_limit())
         journal.record(client, settings, report.batch_id, report.loaded_at, "judging")
         try:
@@ -85,12 +90,21 @@ def amount_limit() -> int:
 
 def _new_batch(client: Client, settings: Settings) -> tuple[str, datetime]:
     """A batch id and its load time: the server's clock, but always later than that of the batch before."""
-    database = settings.database("incoming")
-    now, last = client.query(
-        f"SELECT toUnixTimestamp64Milli(now64(3)), toUnixTimestamp64Milli(max(loaded_at)) FROM {database}.journal"
-    ).result_rows[0]
-    loaded_at = datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=max(now, last + 1))
+    loaded_at = next_moment(client, f"{settings.database('incoming')}.journal", "loaded_at")
     return f"{loaded_at:%Y%m%dT%H%M%S}{loaded_at.microsecond // 1000:03d}-{uuid.uuid4().hex[:6]}", loaded_at
+
+
+def _about_clock(client: Client, loaded_at: datetime) -> str:
+    """A word where the clock lies so far before the last batch that one of the two must be wrong; else empty."""
+    now = datetime.fromtimestamp(0, UTC) + timedelta(seconds=scalar(client, "SELECT toUnixTimestamp(now())"))
+    if loaded_at - now < _CLOCK_BACK:
+        return ""
+    return (
+        f"the clock says {now:%Y-%m-%d %H:%M} UTC, long before the last batch, of {loaded_at:%Y-%m-%d %H:%M} UTC; set it right, or, "
+        "if it was wrong then, delete the batches since from landing and from the journal and land them again: until the clock "
+        "has come there all batches count as loaded then, no date before is in the future, and what has its load time for "
+        "updated_at is not known"
+    )
 
 
 def _judge_table(
@@ -208,6 +222,10 @@ def _refusal(report: LandingReport, settings: Settings, examples: dict[str, str]
                 f"({table.quarantined / table.delivered:.1%}) were refused: {reasons}{allowed}; "
                 f"for example {examples[table.table]}"
             )
+    if any(FUTURE in reason for table in report.tables for reason in table.reasons):
+        # A clock that is behind makes today the future.
+        parts.append(f"The clock of this landing says {report.loaded_at:%Y-%m-%d %H:%M} UTC")
+    parts += filter(None, [report.about_clock])
     return (
         f"nothing landed, over the limit of {settings.refusal_limit:.1%}: {'. '.join(parts)}. "
         f"The refused rows are in {settings.database('quarantine')}; mend the source and land it again"

@@ -35,7 +35,7 @@ class TableReport:
 class LandingReport:
     """Outcome of one batch: its id, its load time (`_loaded_at` of all its rows, UTC), its tables in landing order.
 
-    ignored: warnings about files that belong to no table.
+    ignored: warnings about files that belong to no table. about_clock: what is odd about the clock, in one line; else empty.
     """
 
     batch_id: str
@@ -44,11 +44,13 @@ class LandingReport:
     tables: list[TableReport] = field(default_factory=list)
     seconds: float = 0.0
     ignored: list[str] = field(default_factory=list)
+    about_clock: str = ""
 
     @property
     def warnings(self) -> list[str]:
-        """What was ignored, in any of the tables and beside them."""
-        return [*(warning for table in self.tables for warning in table.warnings), *self.ignored]
+        """What was ignored, in any of the tables and beside them, and what is odd about the clock."""
+        of_tables = [warning for table in self.tables for warning in table.warnings]
+        return [*of_tables, *self.ignored, *filter(None, [self.about_clock])]
 
     def to_json(self) -> str:
         """The report as it is kept in the batch journal."""

@@ -8,8 +8,13 @@ from orchestration.warehouse.settings import Settings
 
 
 def until(day: date) -> str:
-    """The day as a date."""
-    return f"toDate('{day.isoformat()}')"
+    """The day as a date; one before 1970, as the start of a window may be, is not taken for one of 2149."""
+    return f"{'toDate' if day.year >= 1970 else 'toDate32'}('{day.isoformat()}')"
+
+
+def days_before(day: date, days: int) -> str:
+    """The day that many days before it, as a date."""
+    return until(day - timedelta(days=days))
 
 
 def cutoff(settings: Settings, day: date) -> str:

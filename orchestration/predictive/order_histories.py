@@ -11,7 +11,7 @@ from datetime import date
 
 from clickhouse_connect.driver.client import Client
 
-from orchestration.predictive.cutoff import described, known, until
+from orchestration.predictive.cutoff import days_before, described, known, until
 from orchestration.predictive.defection import HALF_DAYS, WINDOW_DAYS, YEAR_DAYS
 from orchestration.predictive.store import check_day
 from orchestration.warehouse.settings import Settings
@@ -23,14 +23,14 @@ def from_facts(settings: Settings, as_of: date, known_until: date, chosen: str =
     chosen: a condition on the rows of orders.
     """
     day = until(as_of)
-    before = f"business_date <= {day} - {WINDOW_DAYS}"
+    before = f"business_date <= {days_before(as_of, WINDOW_DAYS)}"
     return f"""(
         SELECT customer_id,
             arraySort(arrayDistinct(groupArray(business_date))) AS order_dates,
-            sumIf(net_amount, business_date > {day} - {WINDOW_DAYS}) AS net_amount_90d,
-            sumIf(net_amount, business_date > {day} - 365) AS net_amount_365d,
-            sumIf(net_amount, {before} AND business_date > {day} - {WINDOW_DAYS + HALF_DAYS}) AS net_amount_prior_180d,
-            sumIf(net_amount, {before} AND business_date > {day} - {WINDOW_DAYS + YEAR_DAYS}) AS net_amount_prior_364d,
+            sumIf(net_amount, business_date > {days_before(as_of, WINDOW_DAYS)}) AS net_amount_90d,
+            sumIf(net_amount, business_date > {days_before(as_of, 365)}) AS net_amount_365d,
+            sumIf(net_amount, {before} AND business_date > {days_before(as_of, WINDOW_DAYS + HALF_DAYS)}) AS net_amount_prior_180d,
+            sumIf(net_amount, {before} AND business_date > {days_before(as_of, WINDOW_DAYS + YEAR_DAYS)}) AS net_amount_prior_364d,
             -- Margin before the tier's discount, as in the lifetime value of the tiers; net sales where no cost is known.
             toFloat64(sum(net_amount)) - if(max(is_cost_known) = 1, toFloat64(round(sum(cost_amount), 2)), 0)
             + toFloat64(sum(tier_discount_amount)) AS value_to_date,

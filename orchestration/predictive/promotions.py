@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import date
 
 from clickhouse_connect.driver.client import Client
 
 from orchestration.predictive.evaluation import Evaluation
+from orchestration.warehouse.moments import next_moment
 from orchestration.warehouse.settings import Settings
 
 
@@ -28,7 +29,8 @@ def add_verdicts(
 
     serves_from must lie after every published day: an earlier one would be rebuilt differently from how it was published.
     """
-    written_at = datetime.now(UTC)
+    # Of verdicts of one day the one written last counts.
+    written_at = next_moment(client, _table(settings), "written_at")
     client.insert(
         _table(settings),
         [

@@ -15,7 +15,7 @@ from orchestration.predictive.artifacts import Artifact, fingerprint, training_d
 from orchestration.predictive.candidates import ACTIVE_DAYS, active, no_order_chances
 from orchestration.predictive.category_tree import ROOM, read_tops, top_of
 from orchestration.predictive.churn import churn
-from orchestration.predictive.cutoff import cutoff, known, until
+from orchestration.predictive.cutoff import cutoff, days_before, known
 from orchestration.predictive.defection import (
     CATEGORY_RECENT_DAYS,
     CATEGORY_REFERENCE_DAYS,
@@ -151,9 +151,7 @@ def _orders(settings: Settings, as_of: date, known_until: date, table: str = "fc
 
 def _order_days(as_of: date, days: int) -> str:
     """The order days of a customer of `order_histories` in the last `days` days, ascending."""
-    return (
-        f"arrayMap(day -> toInt32(day), arrayFilter(day -> day > {until(as_of)} - {days}, order_dates)) AS order_days"
-    )
+    return f"arrayMap(day -> toInt32(day), arrayFilter(day -> day > {days_before(as_of, days)}, order_dates)) AS order_days"
 
 
 def read_history(
@@ -217,8 +215,8 @@ def _with_order_days(customers: pd.DataFrame, history: OrderHistory, as_of: date
     }
     rows = pd.Index(history.customer_id).get_indexer(customers["customer_id"])
     counts = {}
-    for name, (days_before, length) in windows.items():
-        until = _number(as_of) - days_before
+    for name, (ends_before, length) in windows.items():
+        until = _number(as_of) - ends_before
         # Who has no order day in the history has position -1: none.
         counts[f"order_days_{name}"] = np.append(history.orders_between(until - length, until), 0)[rows]
     return customers.assign(**counts)
@@ -226,7 +224,8 @@ def _with_order_days(customers: pd.DataFrame, history: OrderHistory, as_of: date
 
 def _categories(client: Client, settings: Settings, as_of: date, known_until: date) -> pd.DataFrame:
     """Top-level categories that a customer bought on four days or more of the reference and on none of the recent ones."""
-    day = f"toDate('{as_of}')"
+    recent = days_before(as_of, CATEGORY_RECENT_DAYS)
+    reference = days_before(as_of, CATEGORY_RECENT_DAYS + CATEGORY_REFERENCE_DAYS)
     top = top_of("assumeNotNull(product.category_id)", read_tops(client, settings, known_until))
     products = (
         f"SELECT product_id, toUInt32({top}) AS category_id "
@@ -246,9 +245,9 @@ def _categories(client: Client, settings: Settings, as_of: date, known_until: da
         SELECT customer_id, category_id, toUInt32(arrayUniq(groupArray(business_date))) AS order_days_reference,
             toUInt32(0) AS order_days_recent, toFloat64(sum(gross_amount)) AS amount_reference
         FROM lines
-        WHERE business_date > {day} - {CATEGORY_RECENT_DAYS + CATEGORY_REFERENCE_DAYS} AND business_date <= {day} - {CATEGORY_RECENT_DAYS}
+        WHERE business_date > {reference} AND business_date <= {recent}
             AND (customer_id, category_id) NOT IN (
-                SELECT customer_id, category_id FROM lines WHERE business_date > {day} - {CATEGORY_RECENT_DAYS}
+                SELECT customer_id, category_id FROM lines WHERE business_date > {recent}
             )
         GROUP BY customer_id, category_id
         HAVING order_days_reference >= 4

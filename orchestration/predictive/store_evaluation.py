@@ -10,7 +10,7 @@ import pandas as pd
 from clickhouse_connect.driver.client import Client
 
 from orchestration.macros import render
-from orchestration.predictive.cutoff import known, until
+from orchestration.predictive.cutoff import days_before, known, until
 from orchestration.predictive.evaluation import Evaluation
 from orchestration.predictive.evaluation_text import in_words
 from orchestration.predictive.store_tables import replace_day
@@ -52,7 +52,7 @@ def read_customers(
         count = client.query(f"SELECT uniqExact(customer_id) {before}").result_rows[0][0]
         sample = max(1, -(-count // JUDGED_CUSTOMERS))
     after = f"business_date > {until(cut)} AND business_date <= {until(cut)} + {horizon_days}"
-    recent = f"business_date > {until(cut)} - 90"
+    recent = f"business_date > {days_before(cut, 90)}"
     weights = f"{settings.database('seeds')}.score_weights"
     statement = f"""
         WITH {_INPUTS} AS formula,
@@ -64,7 +64,7 @@ def read_customers(
             SELECT customer_id, toUInt32({until(cut)} - max(business_date)) AS days_since_last_order,
                 toFloat64(sum(net_amount)) AS net_amount_to_date, {_value("true")} AS value_to_date, {_value(recent)} AS value_90d,
                 toUInt32(countIf({recent})) AS order_count_90d,
-                toUInt32(countIf(business_date > {until(cut)} - 365)) AS order_count_365d,
+                toUInt32(countIf(business_date > {days_before(cut, 365)})) AS order_count_365d,
                 toFloat64(sumIf(net_amount, {recent})) AS net_amount_90d,
                 {render("money_per", f"sumIf(net_amount + tier_discount_amount, {recent})", "order_count_90d")} AS average_order_value_90d
             {before} GROUP BY customer_id

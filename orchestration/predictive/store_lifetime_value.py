@@ -8,7 +8,7 @@ import pandas as pd
 from clickhouse_connect.driver.client import Client
 
 from orchestration.predictive.artifacts import Artifact, training_day
-from orchestration.predictive.cutoff import known, until
+from orchestration.predictive.cutoff import days_before, known, until
 from orchestration.predictive.lifetime_value import (
     MODEL,
     OPTIONS,
@@ -107,7 +107,7 @@ def read_training(client: Client, settings: Settings, day: date, options: Option
             is_from_revenue,
             if(length(days) > 2, toNullable(toFloat64(days[-1] - days[-2])), NULL) AS last_gap,
             if(length(days) > 2, toNullable(toFloat64(days[-2] - days[-3])), NULL) AS gap_before,
-            toUInt32(arrayCount(day -> day <= {until(day)} - {holdout}, days)) AS early_order_day_count,
+            toUInt32(arrayCount(day -> day <= {days_before(day, holdout)}, days)) AS early_order_day_count,
             toUInt32(if(early_order_day_count > 0, days[early_order_day_count] - days[1], 0)) AS early_days_to_last_order
         FROM (SELECT customer_id, order_dates AS days, value_to_date, is_from_revenue FROM {from_facts(settings, day, day)})
         ORDER BY customer_id

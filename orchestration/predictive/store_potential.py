@@ -10,7 +10,7 @@ from clickhouse_connect.driver.client import Client
 
 from orchestration.predictive import acceptance, spend_forecast, store
 from orchestration.predictive.artifacts import Artifact, fingerprint, training_day
-from orchestration.predictive.cutoff import described, known, until
+from orchestration.predictive.cutoff import days_before, described, known, until
 from orchestration.predictive.order_histories import described_from_facts, from_features
 from orchestration.predictive.potential import MODEL_VERSION, potential
 from orchestration.predictive.potential_parts import CODE_VERSION, annual_spend, fit_bands, potential_parts
@@ -142,7 +142,7 @@ def read_blocks(
     )
     sums = client.query_arrow(
         f"SELECT customer_id, {block} AS block, toFloat64(sum(net_amount)) AS net, toUInt32(count()) AS orders "
-        f"{orders} AND {chosen} AND business_date > {day} - {YEAR_DAYS} GROUP BY customer_id, block"
+        f"{orders} AND {chosen} AND business_date > {days_before(as_of, YEAR_DAYS)} GROUP BY customer_id, block"
     )
     ids = customers["customer_id"].to_numpy()
     row = np.searchsorted(ids, sums["customer_id"].to_numpy())
@@ -162,7 +162,7 @@ def read_blocks(
 
 def _launches(client: Client, settings: Settings, day: date) -> tuple[np.ndarray, np.ndarray]:
     """New products offered to and tried by each customer in the 180 days that end on `day`; as in customer_product_features."""
-    facts, start = settings.database("facts"), f"{until(day)} - {_LAUNCH_DAYS}"
+    facts, start = settings.database("facts"), days_before(day, _LAUNCH_DAYS)
     products = described(settings, "products", "product_id", ("launched_on",), day)
     rows = client.query(
         f"""

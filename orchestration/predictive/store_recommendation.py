@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from clickhouse_connect.driver.client import Client
 
-from orchestration.predictive.cutoff import described, known, until
+from orchestration.predictive.cutoff import days_before, described, known, until
 from orchestration.predictive.recommendation import OUTCOME_DAYS, Fold
 from orchestration.predictive.recommendation_sources import Catalogue, history_of, position
 from orchestration.predictive.store_tables import Replacement, frame_of, replace_day
@@ -190,5 +190,5 @@ def replace_evaluation(client: Client, settings: Settings, day: date, rows: pd.D
 def _lines(settings: Settings, day: date, days: int) -> str:
     return (
         f"{settings.database('facts')}.fct_order_lines WHERE {known(settings, day)} AND is_valid = 1 "
-        f"AND business_date > {until(day)} - {days} AND business_date <= {until(day)}"
+        f"AND business_date > {days_before(day, days)} AND business_date <= {until(day)}"
     )

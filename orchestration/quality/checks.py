@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import date
 
-from orchestration.predictive.cutoff import known
+from orchestration.predictive.cutoff import days_before, known
 from orchestration.warehouse.settings import Settings
 
 LAYERS = ("landing", "facts", "features", "marts")
@@ -92,6 +92,10 @@ class Build:
     def day(self) -> str:
         """The as-of date as SQL."""
         return f"toDate('{self.as_of}')"
+
+    def days_before(self, days: int) -> str:
+        """The day that many days before the as-of date, as SQL."""
+        return days_before(self.as_of, days)
 
     @property
     def known(self) -> str:

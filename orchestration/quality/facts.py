@@ -13,7 +13,7 @@ _DAYS = 30
 def suites(build: Build) -> list[Suite]:
     """Orders, order lines, watermark and the two dimensions."""
     orders, lines = build.table("facts", "fct_orders"), build.table("facts", "fct_order_lines")
-    window = f"(business_date > {build.day} - {_DAYS} AND business_date <= {build.day})"
+    window = f"(business_date > {build.days_before(_DAYS)} AND business_date <= {build.day})"
     known = build.known
     return [
         Suite(

@@ -28,7 +28,7 @@ def suites(build: Build) -> list[Suite]:
                     "sales_of_the_facts",
                     "Net sales of 90 days are those of the orders, to the cent.",
                     "sum(net_amount_90d) = "
-                    f"(SELECT sum(net_amount) FROM {orders} AND business_date > {build.day} - 90)",
+                    f"(SELECT sum(net_amount) FROM {orders} AND business_date > {build.days_before(90)})",
                 ),
                 rows("ordered_at_least_once", "A scored customer has ordered.", "order_count_to_date >= 1"),
                 rows(

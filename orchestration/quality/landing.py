@@ -90,7 +90,11 @@ def _newest_loads(client: Client, settings: Settings) -> dict[str, str]:
     runs = f"{settings.database('marts')}.refresh_runs"
     published = "NULL"
     if scalar(client, f"EXISTS TABLE {runs}"):
-        published = f"(SELECT maxOrNull(started_at) FROM {runs} WHERE status = 'published')"
+        # By the last batch, not by the clock, which may have been set back since: later batches always have later load times.
+        published = (
+            "(SELECT coalesce(maxOrNull(landed_until) + toIntervalMillisecond(1), maxOrNull(started_at)) "
+            f"FROM {runs} WHERE status = 'published')"
+        )
     tables = " UNION ALL ".join(
         f"SELECT '{name}' AS name, count() AS n, "
         f"toString(coalesce({published}, min(_loaded_at))) AS since FROM {landing}.{name}"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from clickhouse_connect.driver.client import Client
 
 from orchestration.landing.tables import scalar
 from orchestration.quality.checks import LAYERS, Build, Result
 from orchestration.warehouse.ddl import engine, on_cluster
+from orchestration.warehouse.moments import next_moment
 from orchestration.warehouse.settings import Settings
 
 _COLUMNS = {
@@ -47,7 +46,8 @@ def store_results(client: Client, build: Build, results: list[Result]) -> None:
     of_run = f"FROM {_table(settings)} WHERE run_id = {{run_id:String}} AND layer IN {tuple(layers)}"
     if scalar(client, f"SELECT count() {of_run}", parameters):
         client.command(f"DELETE {of_run}", parameters=parameters)
-    now = datetime.now(UTC)
+    # What people see of a layer is what was judged last.
+    now = next_moment(client, _table(settings), "evaluated_at")
     client.insert(
         _table(settings),
         [

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -28,8 +29,8 @@ from orchestration.errors import TierhouseError
 from orchestration.lock import writer_lock
 from orchestration.operations import drop_unpublished_builds
 from orchestration.project import dbt_executable, project_version
-from orchestration.refresh import choose_days
-from orchestration.warehouse.client import running_server
+from orchestration.refresh import choose_days, last_complete_day
+from orchestration.warehouse.client import connect, running_server
 from orchestration.warehouse.settings import Settings
 
 FIRST, LAST = date(2026, 1, 5), date(2026, 3, 9)
@@ -37,6 +38,24 @@ FIRST, LAST = date(2026, 1, 5), date(2026, 3, 9)
 
 def test_the_default_day_is_the_last_complete_one() -> None:
     assert choose_days(FIRST, LAST) == [date(2026, 3, 8)]
+
+
+def test_an_order_dated_ahead_makes_no_day_complete(own_warehouse: Settings) -> None:
+    client = connect(own_warehouse, autogenerate_session_id=False)
+    orders = f"{own_warehouse.database('landing')}.orders"
+    client.command(f"CREATE DATABASE IF NOT EXISTS {own_warehouse.database('landing')}")
+    client.command(f"CREATE TABLE {orders} (_loaded_at DateTime64(3, 'UTC')) ENGINE = MergeTree ORDER BY tuple()")
+    # In Shanghai the morning of the day of the last order.
+    client.command(f"INSERT INTO {orders} VALUES ('{LAST - timedelta(days=1)} 23:59:59')")
+    complete = partial(last_complete_day, client, own_warehouse, FIRST)
+    assert complete(LAST) == LAST - timedelta(days=1)
+    assert complete(LAST + timedelta(days=1)) == LAST - timedelta(days=1)
+    assert complete(LAST - timedelta(days=9)) == LAST - timedelta(days=10)
+    assert complete(FIRST) == FIRST
+    assert choose_days(FIRST, LAST + timedelta(days=1), complete=complete(LAST + timedelta(days=1))) == [
+        date(2026, 3, 8)
+    ]
+    client.command(f"DROP TABLE {orders}")
 
 
 def test_a_history_of_one_day_has_that_day() -> None:

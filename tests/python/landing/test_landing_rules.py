@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -200,6 +200,27 @@ def test_load_times_grow_from_batch_to_batch(warehouse, tmp_path):
     assert times == sorted(set(times))
     found = warehouse.rows("SELECT DISTINCT toUnixTimestamp64Milli(_loaded_at) AS t FROM {landing}.orders ORDER BY t")
     assert [value for (value,) in found] == [round(time.timestamp() * 1000) for time in times]
+
+
+def test_a_batch_long_before_the_last_one_says_that_a_clock_is_wrong_and_lands(warehouse, tmp_path):
+    assert warehouse.report(write_orders(tmp_path / "1", [order()], [line()])).warnings == []
+    journal = f"{warehouse.settings.database('incoming')}.journal"
+    later = (
+        f"INSERT INTO {journal} SELECT * REPLACE (loaded_at + {{seconds}} AS loaded_at, concat(batch_id, '+{{seconds}}') AS batch_id) "
+        f"FROM {journal}"
+    )
+    warehouse.client.command(later.format(seconds=3600))
+    assert warehouse.report(write_orders(tmp_path / "2", [order(2)], [line(2)])).warnings == []
+    warehouse.client.command(later.format(seconds=90 * 86400))
+    (warning,) = warehouse.report(write_orders(tmp_path / "3", [order(3)], [line(3)])).warnings
+    assert warning.startswith("the clock says 20") and "long before the last batch, of 20" in warning
+    assert warehouse.rows("SELECT order_id FROM {landing}.orders ORDER BY 1") == [(1,), (2,), (3,)]
+
+
+def test_a_refusal_of_dates_in_the_future_says_what_the_clock_says(warehouse, tmp_path):
+    files = write_orders(tmp_path, [order(ordered_at="2095-03-01 10:00:00")], [line()])
+    with pytest.raises(TierhouseError, match=rf"The clock of this landing says {datetime.now(UTC):%Y-%m-%d} ..:.. UTC"):
+        warehouse.land(files)
 
 
 # --- files that cannot be landed ---

@@ -114,6 +114,26 @@ def test_digits_beyond_the_scale_are_rounded_half_away_from_zero(warehouse, tmp_
         ),
         ("Asia/Beirut", {"2024-03-31 00:00:00": "2024-03-30 22:00:00"}),
         ("Atlantic/Azores", {"2024-03-31 00:30:00": "2024-03-31 01:30:00"}),
+        # A clock that comes twice is the first of the two, and one that never comes the hour before, east and west of Greenwich.
+        (
+            "Europe/Berlin",
+            {
+                "2024-10-27 02:30:00": "2024-10-27 00:30:00",
+                "2024-10-27 03:00:00": "2024-10-27 02:00:00",
+                "2024-03-31 02:30:00": "2024-03-31 00:30:00",
+                "2024-03-31 03:00:00": "2024-03-31 01:00:00",
+            },
+        ),
+        (
+            "America/New_York",
+            {"2024-11-03 01:30:00": "2024-11-03 05:30:00", "2024-03-10 02:30:00": "2024-03-10 06:30:00"},
+        ),
+        ("Africa/Cairo", {"2024-10-31 23:30:00": "2024-10-31 20:30:00"}),
+        # A day that began at 00:30.
+        (
+            "Australia/Lord_Howe",
+            {"1981-03-01 00:15:00": "1981-02-28 14:15:00", "2024-04-07 01:45:00": "2024-04-06 14:45:00"},
+        ),
     ],
 )
 def test_a_timestamp_without_a_zone_is_read_in_the_business_zone(warehouse, tmp_path, zone, instants):

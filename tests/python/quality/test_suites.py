@@ -8,7 +8,9 @@ from dataclasses import replace
 import pytest
 from small_warehouse import BUILD, DAY, make_small_warehouse, plant
 
+from orchestration.operations import create_refresh_runs
 from orchestration.quality.checks import LAYERS, Build, Result
+from orchestration.quality.results import latest_results
 from orchestration.quality.suites import TABLES, run_suites
 
 
@@ -123,11 +125,40 @@ def test_rows_that_landed_before_the_last_published_refresh_are_not_read_again(b
     )
     assert failed(judge(build, "landing")) == {("orders", "status_known")}
     runs = f"{build.settings.database('marts')}.refresh_runs"
+    create_refresh_runs(client, build.settings)
+    client.command(f"INSERT INTO {runs} (run_id, started_at, status) VALUES ('1', '2024-07-01 01:00:30', 'published')")
+    assert failed(judge(build, "landing")) == set()
+
+
+def test_rows_that_landed_after_the_last_published_refresh_are_judged_where_the_clock_was_set_back_between(
+    build, client
+):
+    plant(client, build, "landing.orders", {"status": "'unheard of'"})
+    runs = f"{build.settings.database('marts')}.refresh_runs"
+    create_refresh_runs(client, build.settings)
+    # A day after all that has landed, by the clock of then.
     client.command(
-        f"CREATE TABLE {runs} ENGINE = MergeTree ORDER BY tuple() AS "
-        "SELECT toDateTime64('2024-07-01 01:00:30', 3, 'UTC') AS started_at, 'published' AS status"
+        f"INSERT INTO {runs} (run_id, started_at, status, landed_until) "
+        "SELECT '1', max(_loaded_at) + 86400, 'published', max(_loaded_at) - toIntervalMillisecond(1) "
+        f"FROM {build.table('landing', 'orders')}"
+    )
+    assert failed(judge(build, "landing")) == {("orders", "status_known")}
+    client.command(
+        f"INSERT INTO {runs} (run_id, status, landed_until) "
+        f"SELECT '2', 'published', max(landed_until) + toIntervalMillisecond(1) FROM {runs}"
     )
     assert failed(judge(build, "landing")) == set()
+
+
+def test_the_results_shown_are_those_of_the_last_run_where_the_clock_was_set_back_between(build, client):
+    plant(client, build, "landing.orders", {"status": "'unheard of'"})
+    judge(build, "landing")
+    table = f"{build.settings.database('marts')}.data_quality_results"
+    client.command(f"CREATE TABLE {table}_ahead AS {table}")
+    client.command(f"INSERT INTO {table}_ahead SELECT * REPLACE (evaluated_at + 3600 AS evaluated_at) FROM {table}")
+    client.command(f"EXCHANGE TABLES {table}_ahead AND {table}")
+    run_suites(build.settings, ["landing"], build.as_of, "a later run")
+    assert {row["run_id"] for row in latest_results(client, build.settings)} == {"a later run"}
 
 
 def test_faults_in_facts_are_found(build, client):
