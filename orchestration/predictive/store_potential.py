@@ -152,7 +152,7 @@ def read_blocks(
     count[row, column] = sums["orders"].to_numpy()
     return SpendBlocks(
         customer_id=ids,
-        business_type=np.array(customers["business_type"].to_pylist(), dtype=str),
+        business_type=np.array(customers["business_type"].to_pylist(), dtype=object),
         net=net,
         orders=count,
         days_since_first_order=customers["first_days"].to_numpy().astype(np.int64),
