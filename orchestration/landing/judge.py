@@ -432,9 +432,12 @@ def _time(column: Column, source: Delivered, rules: Rules) -> _Typed:
 def _local_to_utc(name: str, zone: str) -> str:
     """A wall clock that was read as if it were UTC, as the instant it means in the zone.
 
-    The offset is taken at the first estimate of the instant, so that it is right beside a change of clocks.
+    The offset is taken at the first estimate of the instant, so that it is right beside a change of clocks. The estimate counts
+    from the start of the day, as the engine's parser of texts does: a clock that comes twice, or never, means one instant,
+    whether a Parquet or a CSV file holds it.
     """
-    estimate = f"{name} - toIntervalSecond(timezoneOffset(toTimeZone({name}, {quoted(zone)})))"
+    midnight = f"toDateTime64(toDate32({name}), 0, {quoted(zone)})"
+    estimate = f"{name} - toIntervalSecond(timezoneOffset({midnight}))"
     moment = (
         f"toDateTime64({name} - toIntervalSecond(timezoneOffset(toTimeZone({estimate}, {quoted(zone)}))), 3, 'UTC')"
     )
@@ -461,13 +464,13 @@ def _skipped(moment: str, wall: str, zone: str) -> str:
 
 @cache
 def skips_a_midnight(zone: str) -> bool:
-    """Whether the clocks of the zone ever go forward at midnight, so that some day begins at 01:00."""
+    """Whether the clocks of the zone ever go forward at midnight, so that some day begins at 01:00 or, on Lord Howe, at 00:30."""
     clocks, noon, before = ZoneInfo(zone), datetime(1970, 1, 1, 12), None
     while noon.year < 2100:
         offset = noon.replace(tzinfo=clocks).utcoffset()
         midnight = noon.replace(hour=0, tzinfo=clocks)
         # Comparing the offsets of two noons first spares most days the way there and back.
-        if before is not None and offset != before and midnight.astimezone(UTC).astimezone(clocks).hour != 0:
+        if before is not None and offset != before and midnight.astimezone(UTC).astimezone(clocks) != midnight:
             return True
         noon, before = noon + timedelta(days=1), offset
     return False
