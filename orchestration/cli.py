@@ -16,6 +16,7 @@ import click
 
 from orchestration.errors import TierhouseError
 from orchestration.landing.contract import TABLES
+from orchestration.terminal import printable
 from orchestration.warehouse.settings import Settings
 from orchestration.words_zh import said
 
@@ -32,7 +33,7 @@ class _Commands(click.Group):
         try:
             return super().invoke(context)
         except TierhouseError as error:
-            click.echo(f"tierhouse: {error}", err=True)
+            click.echo(f"tierhouse: {printable(str(error))}", err=True)
             sys.exit(1)
         except Exception as error:
             from orchestration.failures import told_in_one_line
@@ -40,7 +41,7 @@ class _Commands(click.Group):
             line = told_in_one_line(error)
             if line is None:
                 raise
-            click.echo(f"tierhouse: {line}", err=True)
+            click.echo(f"tierhouse: {printable(line)}", err=True)
             sys.exit(1)
         except KeyboardInterrupt:
             click.echo("tierhouse: interrupted; what was under way is repaired by the next run", err=True)

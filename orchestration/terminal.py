@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 
 NARROWEST = 80
 
+# What a terminal takes for a command or for another direction of writing, and no one reads: all controls but line feeds and
+# tabs, and the marks that turn the rest of a line round.
+_UNSEEN = dict.fromkeys(
+    [*range(9), *range(0xB, 0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)], None
+)
+
 
 def width() -> int:
     """Columns that a line may take."""
@@ -29,6 +35,11 @@ def command() -> str:
     if started.name != "tierhouse" or (found and Path(found).absolute() == started):
         return "tierhouse"
     return min(os.path.relpath(started), str(started), key=len)
+
+
+def printable(text: str) -> str:
+    """The text without what would steer the terminal: names and values come from whoever wrote them into the source."""
+    return text.translate(_UNSEEN)
 
 
 def empty_table(*headings: str, words: Collection[int] = (0,), title: str = "") -> Table:
@@ -63,4 +74,4 @@ def plain_text(*parts: RenderableType) -> str:
         file=buffer, width=width(), force_terminal=False, color_system=None, markup=False, emoji=False, highlight=False
     )
     console.print(Group(*parts))
-    return "\n".join(line.rstrip() for line in buffer.getvalue().rstrip().splitlines())
+    return "\n".join(printable(line).rstrip() for line in buffer.getvalue().rstrip().splitlines())

@@ -45,9 +45,12 @@ select
     customers.customer_id as customer_id,
     toUInt32(coalesce(ranges.product_count, 0)) as product_count_90d,
     toUInt32(offered.offered_count) as new_product_offered_count_180d,
+    -- Looked up by a hash: after a move to another system every product may be new.
     toUInt32(arrayCount(
-        product_id -> arrayElement(
-            tupleElement((select launches from new_products), 2), indexOf(tupleElement((select launches from new_products), 1), product_id)
+        product_id -> transform(
+            product_id,
+            tupleElement((select launches from new_products), 1), tupleElement((select launches from new_products), 2),
+            toDate(0)
         ) >= customers.first_order_date,
         ranges.tried_products
     )) as new_product_tried_count_180d

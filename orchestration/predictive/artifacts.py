@@ -92,8 +92,9 @@ def fingerprint(*arrays: np.ndarray) -> str:
     order = np.lexsort(columns[::-1]) if columns else np.array([], dtype=np.int64)
     digest = hashlib.sha256()
     for column in columns:
-        digest.update(f"{column.dtype.kind}{len(column)};".encode())
-        if column.dtype.kind == "U":
+        kind = "U" if column.dtype == object else column.dtype.kind
+        digest.update(f"{kind}{len(column)};".encode())
+        if column.dtype == object:
             digest.update("\0".join(column[order]).encode())
         else:
             digest.update(column[order].astype("<f8").tobytes())
@@ -138,5 +139,6 @@ def _sortable(array: np.ndarray) -> np.ndarray:
         # Minus zero equals zero, so both must have one set of bytes.
         return array.astype(np.float64) + 0.0
     if array.dtype.kind in "OUT":
-        return array.astype(str)
+        # Not of a fixed width, in which every text takes the room of the longest.
+        return np.array([str(text) for text in array.tolist()], dtype=object)
     raise TypeError(f"a fingerprint takes numbers and texts, not {array.dtype}")

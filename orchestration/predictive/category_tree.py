@@ -27,12 +27,20 @@ def tops(categories: Iterable[tuple[int, int]]) -> dict[int, int]:
     One that was named as a parent and never delivered is a top. In a circle the climb ends before a category comes again.
     """
     parent = {category: above for category, above in categories if above}
-    found = {}
+    found: dict[int, int] = {}
     for category in parent:
-        path = [category]
-        while path[-1] in parent and parent[path[-1]] not in path:
-            path.append(parent[path[-1]])
-        found[category] = path[-1]
+        path: dict[int, None] = {}
+        at = category
+        while at in parent and at not in found and at not in path:
+            path[at] = None
+            at = parent[at]
+        if at in path:
+            way = list(path)
+            circle = way[way.index(at) :]
+            found.update(zip(circle, [circle[-1], *circle[:-1]], strict=True))
+        # All on the way to a circle end where the one does by which they enter it.
+        top = found.get(at, at)
+        found.update((one, top) for one in path if one not in found)
     return found
 
 

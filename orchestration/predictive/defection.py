@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from orchestration.predictive.grouping import positions_by_value
+
 WINDOW_DAYS = 90
 # Reference windows before the present 90 days: a year of whole weeks, or for younger customers half a year.
 YEAR_DAYS, HALF_DAYS = 364, 180
@@ -72,10 +74,11 @@ def _season(kind: np.ndarray, is_steady: np.ndarray, net: np.ndarray, mean: np.n
     ratio = net[is_steady] / mean[is_steady]
     of_all = float(np.median(ratio)) if len(ratio) >= _FEWEST_STEADY else 1.0
     season = np.full(len(kind), of_all)
-    for one in np.unique(kind):
-        of_kind = ratio[kind[is_steady] == one]
+    place = np.cumsum(is_steady) - 1
+    for _, members in positions_by_value(kind):
+        of_kind = ratio[place[members[is_steady[members]]]]
         if len(of_kind) >= _FEWEST_STEADY:
-            season[kind == one] = np.median(of_kind)
+            season[members] = np.median(of_kind)
     return season
 
 

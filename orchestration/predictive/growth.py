@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr
 
+from orchestration.predictive.grouping import positions_by_value
 from orchestration.predictive.spend_blocks import BLOCK_DAYS, BLOCKS, YEAR_DAYS, SpendBlocks
 
 # Blocks with spend that a slope needs.
@@ -52,10 +53,11 @@ def seasonal_index(logs: np.ndarray, spend: SpendBlocks) -> np.ndarray:
     shape = logs[is_steady] - logs[is_steady].mean(axis=1, keepdims=True)
     if len(shape) >= _FEWEST_STEADY:
         index[:] = np.median(shape, axis=0)
-    for kind in np.unique(spend.business_type):
-        of_kind = shape[spend.business_type[is_steady] == kind]
+    place = np.cumsum(is_steady) - 1
+    for _, members in positions_by_value(spend.business_type):
+        of_kind = shape[place[members[is_steady[members]]]]
         if len(of_kind) >= _FEWEST_STEADY:
-            index[spend.business_type == kind] = np.median(of_kind, axis=0)
+            index[members] = np.median(of_kind, axis=0)
     return index
 
 

@@ -14,6 +14,8 @@ _WEEKS_AROUND = 13
 # Orders that are enough to tell a quiet day from chance: Poisson(30) falls below a half once in 500.
 _ENOUGH_ORDERS = 30
 _QUIET_SHARE = 0.5
+# The weeks around all days of a kind take about a megabyte.
+_KINDS_AT_ONCE = 64
 
 
 class OpenDays:
@@ -26,7 +28,7 @@ class OpenDays:
     def __init__(self, orders: np.ndarray, first_day: int) -> None:
         self.first_day = first_day
         of_all = _shares(orders.sum(axis=0, keepdims=True))
-        shares = _shares(orders)
+        shares = _shares_of_kinds(orders)
         self.shares = np.nan_to_num(np.where(np.isnan(shares), of_all, shares), nan=1.0)
         self._elapsed = np.concatenate([np.zeros((len(orders), 1)), np.cumsum(self.shares, axis=1)], axis=1)
 
@@ -35,6 +37,16 @@ class OpenDays:
         place = np.asarray(day) - self.first_day + 1
         inside = np.clip(place, 0, self._elapsed.shape[1] - 1)
         return np.asarray(self._elapsed[kind, inside] + (place - inside))
+
+
+def _shares_of_kinds(orders: np.ndarray) -> np.ndarray:
+    """`_shares` of many kinds, most of which may be too small: where the best day has too few, so has every week."""
+    shares = np.full(orders.shape, np.nan)
+    large = np.flatnonzero(7 * orders.max(axis=1, initial=0) >= _ENOUGH_ORDERS)
+    for start in range(0, len(large), _KINDS_AT_ONCE):
+        some = large[start : start + _KINDS_AT_ONCE]
+        shares[some] = _shares(orders[some])
+    return shares
 
 
 def _shares(orders: np.ndarray) -> np.ndarray:

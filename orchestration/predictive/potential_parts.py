@@ -13,6 +13,7 @@ import pandas as pd
 
 from orchestration.predictive import spend_forecast
 from orchestration.predictive.acceptance import UNFITTED, acceptance
+from orchestration.predictive.grouping import positions_by_value
 from orchestration.predictive.growth import growth_slopes
 from orchestration.predictive.potential import headroom_among
 from orchestration.predictive.spend_blocks import YEAR_DAYS, SpendBlocks
@@ -43,9 +44,9 @@ def fit_bands(business_type: np.ndarray, spend: np.ndarray) -> dict[str, Any] | 
     if len(spend) < _FEWEST_FOR_BANDS:
         return None
     types = {
-        str(kind): _quartiles(spend[business_type == kind])
-        for kind in np.unique(business_type)
-        if (business_type == kind).sum() >= _FEWEST_FOR_BANDS
+        str(kind): _quartiles(spend[members])
+        for kind, members in positions_by_value(business_type)
+        if len(members) >= _FEWEST_FOR_BANDS
     }
     return {"types": types, "all": _quartiles(spend)}
 
@@ -55,9 +56,8 @@ def size_bands(business_type: np.ndarray, spend: np.ndarray, bands: dict[str, An
     if bands is None:
         return np.full(len(spend), None, dtype=object)
     band = np.empty(len(spend), dtype=object)
-    for kind in np.unique(business_type):
-        of_kind = business_type == kind
-        band[of_kind] = 1 + np.searchsorted(bands["types"].get(str(kind), bands["all"]), spend[of_kind], side="right")
+    for kind, members in positions_by_value(business_type):
+        band[members] = 1 + np.searchsorted(bands["types"].get(str(kind), bands["all"]), spend[members], side="right")
     return band
 
 

@@ -176,12 +176,12 @@ def read_history(
 
 def _as_history(table: pa.Table) -> OrderHistory:
     """From rows of customer_id, business_type, first_day and order_days (ascending, never empty)."""
-    type_names, kind = np.unique(np.array(table["business_type"].to_pylist(), dtype=str), return_inverse=True)
+    kind, type_names = pd.factorize(np.array(table["business_type"].to_pylist(), dtype=object), sort=True)
     lists = table["order_days"].combine_chunks() if table.num_rows else pa.array([], pa.list_(pa.int32()))
     lengths = np.diff(lists.offsets.to_numpy()) if table.num_rows else np.array([], dtype=np.int64)
     return OrderHistory(
         customer_id=table["customer_id"].to_numpy(),
-        business_type=kind.ravel().astype(np.int64),
+        business_type=kind.astype(np.int64),
         type_names=tuple(str(name) for name in type_names),
         first_day=table["first_day"].to_numpy().astype(np.int64),
         days=lists.flatten().to_numpy().astype(np.int64),

@@ -152,7 +152,7 @@ def read_blocks(
     count[row, column] = sums["orders"].to_numpy()
     return SpendBlocks(
         customer_id=ids,
-        business_type=np.array(customers["business_type"].to_pylist(), dtype=str),
+        business_type=np.array(customers["business_type"].to_pylist(), dtype=object),
         net=net,
         orders=count,
         days_since_first_order=customers["first_days"].to_numpy().astype(np.int64),
@@ -174,9 +174,16 @@ def _launches(client: Client, settings: Settings, day: date) -> tuple[np.ndarray
                 ON lines.product_id = products.product_id
             WHERE {known(settings, day)} AND is_valid = 1 AND business_date > {start} AND business_date <= {until(day)}
         ),
-        launches AS (SELECT groupArray(launched_on) AS days FROM (SELECT DISTINCT product_id, launched_on FROM trials))
+        -- By day, of which there are few, however many products are new.
+        launches AS (
+            SELECT (groupArray(launched_on), groupArray(products)) AS days
+            FROM (SELECT launched_on, uniqExact(product_id) AS products FROM trials GROUP BY launched_on)
+        )
         SELECT offered, tried, count() FROM (
-            SELECT arrayCount(launched_on -> launched_on >= customers.first_day, (SELECT days FROM launches)) AS offered,
+            SELECT arraySum(
+                    (launched_on, products) -> if(launched_on >= customers.first_day, products, 0),
+                    tupleElement((SELECT days FROM launches), 1), tupleElement((SELECT days FROM launches), 2)
+                ) AS offered,
                 toUInt32(ifNull(tries.tried, 0)) AS tried
             FROM (
                 SELECT customer_id, min(business_date) AS first_day FROM {facts}.fct_orders

@@ -12,17 +12,20 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from clickhouse_connect.driver.client import Client
 from rich.cells import cell_len
 
 from orchestration import tables
+from orchestration.cli import main
+from orchestration.errors import TierhouseError
 from orchestration.landing.report import LandingReport, TableReport
 from orchestration.project import PROJECT_DIR
 from orchestration.quality.seeds import SEEDS, read_seed
 from orchestration.simulation.report import as_text, movers, tiers
 from orchestration.simulation.rules import rules_on
 from orchestration.simulation.run import LIKE_WITH_LIKE, NO_PAST, Base, Outcome, Simulation
-from orchestration.terminal import command, empty_table, plain_text, width
+from orchestration.terminal import command, empty_table, plain_text, printable, width
 from orchestration.warehouse.settings import Settings
 
 DAY = date(2026, 11, 28)
@@ -220,3 +223,25 @@ def test_data_in_a_cell_is_neither_markup_nor_a_picture_nor_coloured(monkeypatch
     printed = empty_table("name")
     printed.add_row("[red]Lotus[/red] :smile: [/]")
     assert plain_text(printed).splitlines()[-1] == "[red]Lotus[/red] :smile: [/]"
+
+
+STEERING = "\x1b]0;title\x07\x1b[31mLotus\x9b0m\x00 \u202eback\u202c \u2066to\u2069\x7f"
+
+
+def test_a_name_cannot_steer_the_terminal_and_its_row_stays_straight() -> None:
+    printed = empty_table("name", "orders")
+    printed.add_row(STEERING, "12")
+    printed.add_row("]0;title[31mLotus0m back to", "345")
+    lines = plain_text(f"customer 7  {STEERING}", printed).splitlines()
+    assert lines[0] == "customer 7  ]0;title[31mLotus0m back to"
+    assert lines[-2].replace(" 12", "345") == lines[-1]
+    assert printable("莲花 👩‍👩‍👧 é\tone\ntwo") == "莲花 👩‍👩‍👧 é\tone\ntwo"
+
+
+def test_a_failure_that_quotes_a_value_cannot_steer_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: object) -> None:
+        raise TierhouseError(f"customer_name={STEERING}")
+
+    monkeypatch.setattr("orchestration.cli._warehouse", failing)
+    done = CliRunner().invoke(main, ["explain", "1"])
+    assert done.stderr == "tierhouse: customer_name=]0;title[31mLotus0m back to\n"

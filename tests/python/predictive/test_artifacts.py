@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import tracemalloc
 from datetime import date
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from orchestration.errors import TierhouseError
 from orchestration.predictive.artifacts import Artifact, artifact_path, fingerprint, load_file, save_file, training_day
+from orchestration.predictive.store_churn import _as_history
 
 ARTIFACT = Artifact(
     model="lifetime_value",
@@ -96,3 +99,28 @@ def test_the_fingerprint_depends_on_the_rows_but_not_on_their_order() -> None:
     assert fingerprint(np.array(["ab", "c"])) != fingerprint(np.array(["a", "bc"]))
     with pytest.raises(ValueError, match="differ in length"):
         fingerprint(customer, spend[:2])
+
+
+def test_a_fingerprint_of_texts_does_not_change_with_how_they_are_held_in_memory() -> None:
+    texts = ["hotel", "乙", "", "canteen"]
+    assert fingerprint(np.array(texts), np.arange(4)) == fingerprint(np.array(texts, dtype=object), np.arange(4))
+    assert fingerprint(np.array(texts), np.arange(4)) == "7184189a090a4f14"
+
+
+def test_one_long_text_among_many_short_ones_takes_no_more_room_than_its_own() -> None:
+    names = ["hotel"] * 2_000 + ["n" * 100_000]
+    table = pa.table(
+        {
+            "customer_id": pa.array(range(len(names)), pa.uint64()),
+            "business_type": names,
+            "first_day": pa.array([19_000] * len(names), pa.int32()),
+            "order_days": pa.array([[19_000]] * len(names), pa.list_(pa.int32())),
+        }
+    )
+    tracemalloc.start()
+    try:
+        fingerprint(np.array(names, dtype=object), np.arange(len(names)))
+        assert _as_history(table).type_names == ("hotel", names[-1])
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()

@@ -262,6 +262,16 @@ def test_nothing_depends_on_clock_chance_or_samples(manifest: dict[str, Any]) ->
     check(breaches())
 
 
+def test_no_model_searches_a_whole_table_for_each_row(models: dict[str, Node]) -> None:
+    # A list that grows with a table is looked through once per row: `transform` asks a hash, a join another.
+    of_a_table = re.compile(r"\bindexOf\(\s*(?:tupleElement\(\s*)?\(\s*select\b", flags=re.IGNORECASE)
+    check(
+        (name, "searches a list from a query by indexOf")
+        for name, node in models.items()
+        if of_a_table.search(code(node["raw_code"]))
+    )
+
+
 def test_every_seed_is_versioned_and_commented(manifest: dict[str, Any]) -> None:
     def breaches() -> Iterator[tuple[str, str]]:
         for node in manifest["nodes"].values():

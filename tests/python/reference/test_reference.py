@@ -16,6 +16,7 @@ from reference.potential import quantile_of_others
 from reference.scores import compute_scores, mid_rank
 from reference.snapshot import Snapshot, compute_snapshot
 from reference.tables import read_folder
+from reference.tiers import tier_value_contribution
 
 SMALL = Path(__file__).parents[2] / "data" / "small_distributor"
 JUNE, JULY = date(2024, 6, 30), date(2024, 7, 5)
@@ -231,6 +232,15 @@ def test_shares_of_the_tiers_sum_to_one_from_the_top(june):
     assert last["cumulative_net_amount_share"] == pytest.approx(1)
     assert last["cumulative_gross_margin_share"] == pytest.approx(1)
     assert june.distribution["customer_count"].sum() == len(june.features)
+
+
+def test_the_share_of_the_margin_is_unknown_down_to_the_first_tier_with_a_known_one():
+    features = pd.DataFrame({"net_amount_90d": [Decimal(6), Decimal(2)], "gross_margin_90d": [Decimal(3), Decimal(1)]})
+    tiers = pd.DataFrame({"tier": ["gold", "bronze"]})
+    shares = tier_value_contribution(features, tiers, Configuration())
+    assert shares["cumulative_customer_share"].tolist() == [0, 0.5, 0.5, 1]
+    assert shares["cumulative_gross_margin_share"].isna().tolist() == [True, False, False, False]
+    assert shares["cumulative_gross_margin_share"].tolist()[1:] == [0.75, 0.75, 1]
 
 
 def test_absent_tables_are_null_and_never_zero():

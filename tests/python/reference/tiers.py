@@ -139,5 +139,6 @@ def tier_value_contribution(features: pd.DataFrame, tiers: pd.DataFrame, configu
         values = frame[amount].astype("float64")
         total = values.sum() if values.notna().any() else np.nan
         frame[f"{prefix}_share"] = values / total if total > 0 else np.nan
-        frame[f"cumulative_{prefix}_share"] = values.fillna(0).cumsum() / total if total > 0 else np.nan
+        summed = values.fillna(0).cumsum().where(values.notna().cummax())
+        frame[f"cumulative_{prefix}_share"] = summed / total if total > 0 else np.nan
     return frame
