@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from typing import Any
 
 import numpy as np
 from clickhouse_connect.driver.client import Client
@@ -199,7 +200,9 @@ class Simulator:
             if as_decided:
                 histories.append(queries.stored_history(self._settings, CURRENT, days, part))
             for row in self._query(queries.totals(histories, days)).named_results():
-                found = _aligned(base, np.asarray(row["last_customer_ids"]), np.asarray(row["last_tier_ranks"]))
+                found = _aligned(
+                    base, _array("customer_id", row["last_customer_ids"]), np.asarray(row["last_tier_ranks"])
+                )
                 ranks[str(row["variant"])] += found
                 rows.append(row)
         result.week_count = len(days)
@@ -294,7 +297,7 @@ class Simulator:
     def _arrays(self, statement: str) -> dict[str, np.ndarray]:
         answer = _ask(self._client, statement, column_oriented=True)
         columns = answer.result_columns if answer.column_names else []
-        return dict(zip(answer.column_names, (np.asarray(column) for column in columns), strict=True))
+        return {name: _array(name, column) for name, column in zip(answer.column_names, columns, strict=True)}
 
 
 def published_seeds(client: Client, settings: Settings, names: Sequence[str] = SEEDS) -> Seeds:
@@ -348,6 +351,11 @@ def _ask(client: Client, statement: str, column_oriented: bool = False) -> Query
         is_missing = any(word in text for word in _NOT_MADE)
         what = "something is missing that `tierhouse refresh` makes" if is_missing else "the warehouse cannot answer"
         raise TierhouseError(f"{what}: {text[:1000]}") from None
+
+
+def _array(name: str, values: Any) -> np.ndarray:
+    """The values of a column. Of ids beyond 63 bits beside smaller ones numpy would make floats, which round them."""
+    return np.asarray(values, dtype=np.uint64 if name == "customer_id" else None)
 
 
 def _aligned(base: Base, customer_ids: np.ndarray, ranks: np.ndarray) -> np.ndarray:
