@@ -177,9 +177,9 @@ def read_seed(path: Path) -> list[tuple[int, Row]]:
     """Rows of one seed with their line numbers in the file. Raises TierhouseError for a file without dated rows."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            header = reader.fieldnames or []
-            rows = [(reader.line_num, row) for row in reader]
+            reader = csv.reader(file)
+            header = next(reader, [])
+            lines = [(reader.line_num, fields) for fields in reader]
     except UnicodeDecodeError:
         raise TierhouseError(f"seed {path.name} cannot be read: it is not UTF-8 text; save it as UTF-8") from None
     except (OSError, csv.Error) as error:
@@ -189,12 +189,17 @@ def read_seed(path: Path) -> list[tuple[int, Row]]:
         _fail(
             path.stem, 1, f"lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}; it has {', '.join(header)}"
         )
-    if not rows:
+    if not any(fields for _, fields in lines):
         raise TierhouseError(f"seed {path.name} has no row; restore at least one version")
-    for line, row in rows:
-        if None in row or None in row.values():
-            fault = "more" if None in row else "fewer"
+    rows = []
+    for line, fields in lines:
+        if not fields:
+            _fail(path.stem, line, "is empty, which would be loaded as a row; take it out")
+        if len(fields) != len(header):
+            fault = "more" if len(fields) > len(header) else "fewer"
             _fail(path.stem, line, f"has {fault} fields than the header; quote a text that holds a comma")
+        row = dict(zip(header, fields, strict=True))
+        rows.append((line, row))
         fault = day_fault(row["valid_from"])
         if fault:
             _fail(path.stem, line, f"valid_from is `{row['valid_from']}`, must be {fault}")

@@ -135,6 +135,13 @@ def test_the_shipped_seeds_are_sound(seeds: Path) -> None:
         ),
         ("score_weights", "r,0.30", "r", "line 2: has fewer fields than the header; quote a text that holds a comma"),
         ("score_weights", "r,0.30", "r,0,30,", "line 2: has more fields than the header"),
+        (
+            "score_weights",
+            "\n1970-01-01,m",
+            "\n\n1970-01-01,m",
+            "line 4: is empty, which would be loaded as a row; take it",
+        ),
+        ("labels", "gate of tier_gates\n", "gate of tier_gates\n\n", "line 7: is empty"),
     ],
 )
 def test_a_broken_row_is_named_with_its_fault(seeds: Path, seed: str, before: str, after: str, fault: str) -> None:
