@@ -72,7 +72,7 @@ select
     toUInt8(if(decided.is_new = 1, 0, decided.before_tier_rank)) as previous_rank,
     toLowCardinality({{ tier_decision(before, inputs, after) }}) as decision,
     toLowCardinality({{ tier_reason(before, inputs, after) }}) as reason_code,
-    toLowCardinality(tupleElement({{ ladder_steps(configured('tier_standards')) }}[tier_rank], 2)) as tier,
+    toLowCardinality(tupleElement({{ ladder_steps(ladder_of_day()) }}[tier_rank], 2)) as tier,
     decided.is_in_force as is_in_force,
     -- What migration counts: the tier, unless the customer is blocked, closed, or has not ordered for long.
     toLowCardinality(if(decided.standing in ('blocked', 'lapsed'), toString(decided.standing), tier)) as migration_state,
