@@ -15,14 +15,14 @@
 {%- endmacro %}
 
 {# Names of tiers, of arrays with the tiers and their labels. A label may hold both languages, as in `gold 黄金`: what follows the
-   tier is the Chinese name then. A label of one language is the name in that one. #}
+   tier and a space is the Chinese name then. A label of one language, as in `A级`, is the name in that one. #}
 {% macro tier_names(tiers, tier_labels, language) -%}
     arrayMap(
         {% if language == 'en' -%}
-        (tier, label) -> if(label = '' or startsWith(label, tier) or match(label, '[^\\x00-\\x7F]'), tier, label),
+        (tier, label) -> if(label = '' or startsWith(label, concat(tier, ' ')) or match(label, '[^\\x00-\\x7F]'), tier, label),
         {%- else -%}
         (tier, label) -> multiIf(
-            startsWith(label, tier) and trim(both ' ' from substring(label, length(tier) + 1)) != '',
+            startsWith(label, concat(tier, ' ')) and trim(both ' ' from substring(label, length(tier) + 1)) != '',
             trim(both ' ' from substring(label, length(tier) + 1)),
             label = '', tier,
             label

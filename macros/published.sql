@@ -16,6 +16,36 @@
     '{{ env_var("TIERHOUSE_CARRIED_BUILD_ID", "") if execute else "" }}'
 {%- endmacro %}
 
+{# The ladder of the day, as rows of the seed tier_standards. A day that is decided again keeps the ladder that its ranks were measured
+   by: that of its published build, whatever versions the seed has got since. (A build of an earlier version may know none.) #}
+{% macro ladder_of_day() -%}
+    {%- set columns = [
+        'minimum_orders_per_month', 'minimum_average_order_value', 'maximum_lifetime_value_top_share', 'maximum_score_top_share',
+    ] -%}
+    {%- if is_carried() -%}
+    {%- set of_build -%}
+        {{ target.schema }}_snapshots.published_builds where as_of_date = {{ as_of() }} and build_id = {{ carried_build_id() }}
+    {%- endset -%}
+    (
+        select
+            toLowCardinality(toString(step.2)) as tier,
+            step.1 as tier_rank,
+            toLowCardinality(label) as tier_label,
+            {% for column in columns -%}
+            toFloat64(step.{{ loop.index + 2 }}) as {{ column }}{{ ',' if not loop.last }}
+            {% endfor %}
+        from (select ladder, tier_labels from {{ of_build }})
+        array join ladder as step, arrayResize(tier_labels, length(ladder)) as label
+        union all
+        select tier, tier_rank, tier_label{% for column in columns %}, toFloat64({{ column }}) as {{ column }}{% endfor %}
+        from {{ configured('tier_standards') }}
+        where (select max(notEmpty(ladder)) = 0 from {{ of_build }})
+    )
+    {%- else -%}
+    {{ configured('tier_standards') }}
+    {%- endif -%}
+{%- endmacro %}
+
 {# True while a past day is rebuilt with what became known after it. #}
 {% macro is_restated() -%}
     {{ return(execute and env_var('TIERHOUSE_KNOWN_UNTIL', '') not in ('', as_of_iso())) }}

@@ -3,12 +3,26 @@
    whole histories. Arguments `state`, `inputs`, `before` and `after` map a name to a SQL expression, so the same text serves
    columns and elements of tuples. Nothing here needs dbt. #}
 
-{# The rank that is earned after a day, cut off at the lowest rank, for a ladder that has become shorter. The names given inside
-   (machine_...) are visible where the macro is used. #}
+{# A part of the state before a day, in the ranks of the day's ladder, which may have become shorter: ranks beyond it are its lowest.
+   That is no change of the tier. Who was cut off counts anew, and nobody waits to fall below the lowest. #}
+{% macro within_ladder(name, state, lowest_rank) -%}
+    {%- if name in ('earned_rank', 'tier_rank') -%}
+    least({{ state[name] }}, {{ lowest_rank }})
+    {%- elif name in ('up_count', 'up_rank') -%}
+    if({{ state.earned_rank }} > {{ lowest_rank }}, 0, {{ state[name] }})
+    {%- elif name in ('down_count', 'down_rank') -%}
+    if({{ state.earned_rank }} >= {{ lowest_rank }}, 0, {{ state[name] }})
+    {%- else -%}
+    {{ state[name] }}
+    {%- endif -%}
+{%- endmacro %}
+
+{# The rank that is earned after a day; the state is that of within_ladder(). The names given inside (machine_...) are visible where
+   the macro is used. #}
 {% macro earned_rank_after(state, inputs) -%}
     toUInt8(multiIf(
         ({{ inputs.is_new }}) = 1, if({{ inputs.treatment }} = 'lowest', {{ inputs.lowest_rank }}, {{ inputs.candidate_rank }}),
-        {{ inputs.treatment }} = 'freeze', least({{ state.earned_rank }}, {{ inputs.lowest_rank }}),
+        {{ inputs.treatment }} = 'freeze', {{ state.earned_rank }},
         {{ inputs.treatment }} = 'lowest', {{ inputs.lowest_rank }},
         {{ inputs.treatment }} = 'follow', {{ inputs.candidate_rank }},
         (
@@ -30,7 +44,7 @@
             ),
             {{ state.earned_rank }} + {{ inputs.maximum_steps_down }}
         ),
-        least({{ state.earned_rank }}, {{ inputs.lowest_rank }})
+        {{ state.earned_rank }}
     ))
 {%- endmacro %}
 
@@ -39,7 +53,7 @@
     toUInt8(if({{ inputs.override_rank }} > 0, {{ inputs.override_rank }}, greatest({{ earned_rank }}, {{ inputs.cap_rank }})))
 {%- endmacro %}
 
-{# The state after a day, as a tuple: earned_rank, earned_since_date, upgraded_on, up_count, up_rank, down_count, down_rank,
+{# The state after a day, from that of within_ladder(), as a tuple: earned_rank, earned_since_date, upgraded_on, up_count, up_rank, down_count, down_rank,
    tier_rank, tier_since_date. The names given to its parts (machine_...) are visible where the macro is used. #}
 {% macro tier_transition(state, inputs) -%}
     tuple(
@@ -145,10 +159,13 @@ confirm_down_decisions,maximum_steps_down,minimum_dwell_days,grace_days_after_up
     {%- set names = tier_input_names().replace('\n', '').split(',') -%}
     {%- set row_inputs = {'is_new': 'is_new', 'is_downgrade_day': 'is_downgrade_day'} -%}
     {%- for name in names %}{% do row_inputs.update({name: name}) %}{% endfor -%}
-    {%- set before, after = {}, {} -%}
+    {%- set stored, before, after = {}, {}, {} -%}
     {%- for name in tier_state_names().split(',') -%}
-        {%- do before.update({name: 'state_before.' ~ loop.index}) -%}
+        {%- do stored.update({name: 'state_before.' ~ loop.index}) -%}
         {%- do after.update({name: name}) -%}
+    {%- endfor -%}
+    {%- for name in stored -%}
+        {%- do before.update({name: within_ladder(name, stored, 'lowest_rank')}) -%}
     {%- endfor -%}
     (
         with replayed as (
@@ -164,7 +181,7 @@ confirm_down_decisions,maximum_steps_down,minimum_dwell_days,grace_days_after_up
                 state_after.{{ loop.index }} as {{ name }},
                 {% endfor -%}
                 state_before,
-                state_before.8 as previous_rank
+                {{ before.tier_rank }} as previous_rank
             from {{ replay_histories(relation, start, start_date, days) }}
             array join
                 days as x, states as state_after, arrayPushFront(arrayPopBack(states), start_state) as state_before
@@ -199,8 +216,9 @@ confirm_down_decisions,maximum_steps_down,minimum_dwell_days,grace_days_after_up
 {% macro stepped_tiers(relation, start=none, start_date=none) -%}
     {%- set inputs = {'is_new': 'is_new', 'is_downgrade_day': 'is_downgrade_day'} -%}
     {%- for name in tier_input_names().replace('\n', '').split(',') %}{% do inputs.update({name: name}) %}{% endfor -%}
-    {%- set state = {} -%}
+    {%- set stored, state = {}, {} -%}
     {%- for name in tier_state_names().split(',') if not name.startswith('tier_') -%}
+        {%- do stored.update({name: 'start_states.' ~ name if start else 'to' ~ ('Date' if name.endswith(('_date', '_on')) else 'UInt8') ~ '(0)'}) -%}
         {%- do state.update({name: 'before_' ~ name}) -%}
     {%- endfor -%}
     (
@@ -210,7 +228,7 @@ confirm_down_decisions,maximum_steps_down,minimum_dwell_days,grace_days_after_up
                 {{ is_downgrade_day('downgrade_weekdays', start_date or 'toDate(0)', 'as_of_date') }} as is_downgrade_day,
                 toUInt8({{ 'start_states.earned_rank = 0' if start else '1' }}) as is_new
                 {%- for name, before in state.items() %},
-                {% if start %}start_states.{{ name }}{% else %}to{{ 'Date' if name.endswith(('_date', '_on')) else 'UInt8' }}(0){% endif %} as {{ before }}
+                {{ within_ladder(name, stored, 'relation.lowest_rank') }} as {{ before }}
                 {%- endfor %}
             from {{ relation }} as relation
             {% if start -%}
@@ -238,9 +256,12 @@ earned_rank,earned_since_date,upgraded_on,up_count,up_rank,down_count,down_rank,
     {%- for name in names -%}
         {%- do fold_inputs.update({name: 'x.' ~ loop.index}) -%}
     {%- endfor -%}
-    {%- set fold_state = {} -%}
+    {%- set folded, fold_state = {}, {} -%}
     {%- for name in state_names -%}
-        {%- do fold_state.update({name: 'a.1.' ~ loop.index}) -%}
+        {%- do folded.update({name: 'a.1.' ~ loop.index}) -%}
+    {%- endfor -%}
+    {%- for name in state_names -%}
+        {%- do fold_state.update({name: within_ladder(name, folded, fold_inputs.lowest_rank)}) -%}
     {%- endfor -%}
     {#- What the machine is told, as three numbers of 64 bits: the first differs by customer, the others are the rules of the day, of
         which there are few, so that only the first is gathered into histories. Each name with its type and its lowest bit; the day

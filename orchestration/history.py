@@ -142,7 +142,7 @@ def decide_again(
         with _recorded(client, settings, day) as run_id:
             arguments = [*_CAUTIOUSLY, "--select", "fqn:tierhouse.snapshots", "--exclude", *_NEVER]
             _dbt("decide again", settings, run_id, day, arguments, carried=build_id)
-            _judge(settings, ["marts"], day, run_id)
+            _judge(settings, ["marts"], day, run_id, build_id)
             _dbt("publish", settings, run_id, day, _PUBLISH, carried=build_id)
         yield day
 
@@ -196,10 +196,10 @@ def _dbt(
         raise TierhouseError(f"{step} of {as_of} failed, the marts are as before: {failure}") from None
 
 
-def _judge(settings: Settings, layers: list[str], as_of: date, run_id: str) -> None:
+def _judge(settings: Settings, layers: list[str], as_of: date, run_id: str, carried: str = "") -> None:
     from orchestration.quality.suites import run_suites
 
     report(f"{as_of} quality")
-    blocking = [result for result in run_suites(settings, layers, as_of, run_id) if result.blocks]
+    blocking = [result for result in run_suites(settings, layers, as_of, run_id, carried) if result.blocks]
     if blocking:
         raise TierhouseError(f"quality of {as_of} failed, the marts are as before: {blocking[0].line()}")

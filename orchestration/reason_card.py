@@ -257,7 +257,8 @@ def _score(card: Card, labels: Mapping[str, str], names: Mapping[str, str], call
     for target, tier in targets:
         table.add_column(labels["keep" if target == "to_keep" else "next"].format(tier=names[tier]))
     weights = {component: card["rules"][f"{component}_weight"] for component in "rfmp"}
-    in_use = 1.0 if card["p_score"] is not None else 1 - weights["p"]
+    # Where potential alone counts and is unknown, nothing is left to share its weight.
+    in_use = (1.0 if card["p_score"] is not None else 1 - weights["p"]) or 1.0
     measures = {
         "r": ("days_since_last_order", 0, "<="),
         "f": ("order_count", 0, ">="),

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 
 
 def tier_name(tier: str, label: str, language: str) -> str:
-    """The name in `en` or `zh`. Of a label in both, as `gold 黄金`, what follows the tier is the Chinese one."""
-    rest = label.removeprefix(tier).strip() if label.startswith(tier) else label
+    """The name in `en` or `zh`. Of a label in both, as `gold 黄金`, what follows the tier and a space is the Chinese one."""
+    is_both = label.startswith(f"{tier} ")
     if language == "zh":
-        return rest or tier
-    return rest if rest and rest.isascii() and not label.startswith(tier) else tier
+        return (label.removeprefix(tier).strip(" ") if is_both else label) or tier
+    return label if label and label.isascii() and not is_both else tier
 
 
 def tier_names(ladder: Iterable[Sequence[str]], language: str) -> dict[str, str]:

@@ -23,6 +23,22 @@ with measured as (
     ) as predicted on churn.customer_id = predicted.predicted_customer_id
     where churn.as_of_date = {{ as_of() }}
     {%- endif %}
+),
+
+-- Of a day that is decided again, the last that a version says of the tier: its tiers may be gone from the version of the day.
+actions as (
+    {% if is_carried() -%}
+    select
+        entries.tier as tier,
+        entries.churn_risk as churn_risk,
+        argMax(entries.suggested_action, entries.valid_from) as suggested_action,
+        argMax(entries.suggested_action_zh, entries.valid_from) as suggested_action_zh
+    from {{ ref('churn_actions') }} as entries
+    where entries.valid_from <= {{ as_of() }}
+    group by entries.tier, entries.churn_risk
+    {%- else -%}
+    select * from {{ configured('churn_actions') }}
+    {%- endif %}
 )
 
 select
@@ -38,7 +54,7 @@ select
 from measured
 inner join {{ ref('customer_tier_snapshots') }} as tiers
     on measured.customer_id = tiers.customer_id and measured.as_of_date = tiers.as_of_date
-left join {{ configured('churn_actions') }} as actions
+left join actions
     on tiers.tier = actions.tier
         and multiIf(
             measured.reason_code in ('account_closed', 'account_blocked'), '',

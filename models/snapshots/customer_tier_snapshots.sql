@@ -124,7 +124,7 @@ decided as (
         states.up_rank as up_rank,
         states.down_count as down_count,
         states.down_rank as down_rank,
-        {{ ladder_steps(configured('tier_standards')) }} as steps
+        {{ ladder_steps(ladder_of_day()) }} as steps
     from measured
     inner join (
         select * from {{ ref('customer_tier_states') }} where as_of_date = {{ as_of() }} and policy = {{ policy_in_force }}
@@ -134,7 +134,7 @@ decided as (
 named as (
     select
         decided.*,
-        {{ tier_reason_names('decided', configured('tier_standards'), configured('labels')) }}
+        {{ tier_reason_names('decided', ladder_of_day(), configured('labels')) }}
     from decided
 )
 
@@ -146,4 +146,4 @@ select
     {{ tier_reason_text('named', 'zh') }} as decision_reason_zh,
     {{ build_id() }} as build_id
 from named
-inner join {{ configured('tier_standards') }} as standards on named.tier = standards.tier
+inner join {{ ladder_of_day() }} as standards on named.tier = standards.tier

@@ -1,5 +1,6 @@
 -- One row per as-of date: the build of it that the marts show, and the rules that decided it. Writing this row is the one atomic
--- step that publishes a snapshot: before it every mart shows the build before, after it every mart shows the new one.
+-- step that publishes a snapshot: before it every mart shows the build before, after it every mart shows the new one. A day that is
+-- decided again keeps the rules that it was measured by.
 {{ config(order_by='as_of_date', partition_by='as_of_date', pre_hook='{{ refuse_a_part_of_a_build() }}') }}
 
 with replaced as (
@@ -12,6 +13,19 @@ with replaced as (
     {%- endif %}
 ),
 
+{% if is_carried() -%}
+carried as (
+    select stored.* except (build_id, replaced_build_ids)
+    from {{ this }} as stored
+    where stored.as_of_date = {{ as_of() }} and stored.build_id = {{ carried_build_id() }}
+)
+
+select
+    carried.*,
+    {{ build_id() }} as build_id,
+    (select build_ids from replaced) as replaced_build_ids
+from carried
+{%- else -%}
 -- What marts explain tiers with: they read no seed, whose rows may have changed since.
 rules as (
     select
@@ -63,6 +77,7 @@ select
 from {{ ref('customer_tier_snapshots') }} as snapshots
 where snapshots.as_of_date = {{ as_of() }} and snapshots.build_id = {{ build_id() }}
 group by as_of_date
+{%- endif %}
 -- depends_on: {{ ref('customer_tier_states') }}
 -- depends_on: {{ ref('customer_feature_snapshots') }}
 -- depends_on: {{ ref('tier_distribution_snapshots') }}

@@ -10,7 +10,7 @@ with tiers as (
         countIf(snapshots.customer_id is not null) as customer_count,
         coalesce(sum(snapshots.net_amount_90d), 0) as net_amount,
         sumOrNull(snapshots.gross_margin_90d) as gross_margin
-    from {{ configured('tier_standards') }} as standards
+    from {{ ladder_of_day() }} as standards
     left join (
         select customer_id, tier, net_amount_90d, gross_margin_90d
         from {{ ref('customer_tier_snapshots') }}

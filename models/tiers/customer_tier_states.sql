@@ -14,9 +14,10 @@
 -- noqa: disable=all
 {% set state_names = tier_state_names().split(',') -%}
 {% set input_names = ['is_new', 'is_downgrade_day'] + tier_input_names().replace('\n', '').split(',') -%}
-{% set step_inputs, step_before, inputs, before, after = {}, {}, {}, {}, {} -%}
+{% set stored, step_inputs, step_before, inputs, before, after = {}, {}, {}, {}, {}, {} -%}
 {% for name in input_names %}{% do inputs.update({name: 'decided.' ~ name}) %}{% do step_inputs.update({name: 'stepping.' ~ name}) %}{% endfor -%}
 {% for name in state_names -%}
+{% do stored.update({name: 'ifNull(previous.' ~ name ~ ', ' ~ ('toDate(0)' if name.endswith('_date') or name.endswith('_on') else 'toUInt8(0)') ~ ')'}) -%}
 {% do before.update({name: 'decided.before_' ~ name}) %}{% do step_before.update({name: 'stepping.before_' ~ name}) -%}
 {% do after.update({name: 'decided.stepped.' ~ loop.index}) -%}
 {% endfor -%}
@@ -45,7 +46,7 @@ stepping as (
         {{ is_downgrade_day('inputs.downgrade_weekdays', '(select previous_date from previous_day)', as_of()) }} as is_downgrade_day,
         toUInt8(previous.customer_id is null) as is_new,
         {% for name in state_names -%}
-        ifNull(previous.{{ name }}, {{ 'toDate(0)' if name.endswith('_date') or name.endswith('_on') else 'toUInt8(0)' }}) as before_{{ name }}{{ ',' if not loop.last }}
+        {{ within_ladder(name, stored, 'inputs.lowest_rank') }} as before_{{ name }}{{ ',' if not loop.last }}
         {% endfor %}
     from {{ ref('customer_tier_inputs') }} as inputs
     left join previous on inputs.policy = previous.policy and inputs.customer_id = previous.customer_id
@@ -71,7 +72,7 @@ select
     toUInt8(if(decided.is_new = 1, 0, decided.before_tier_rank)) as previous_rank,
     toLowCardinality({{ tier_decision(before, inputs, after) }}) as decision,
     toLowCardinality({{ tier_reason(before, inputs, after) }}) as reason_code,
-    toLowCardinality(tupleElement({{ ladder_steps(configured('tier_standards')) }}[tier_rank], 2)) as tier,
+    toLowCardinality(tupleElement({{ ladder_steps(ladder_of_day()) }}[tier_rank], 2)) as tier,
     decided.is_in_force as is_in_force,
     -- What migration counts: the tier, unless the customer is blocked, closed, or has not ordered for long.
     toLowCardinality(if(decided.standing in ('blocked', 'lapsed'), toString(decided.standing), tier)) as migration_state,

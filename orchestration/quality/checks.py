@@ -78,11 +78,15 @@ class Result:
 
 @dataclass(frozen=True)
 class Build:
-    """The build to judge: whose warehouse, which day, which build of its snapshot."""
+    """The build to judge: whose warehouse, which day, which build of its snapshot.
+
+    carried: the published build whose measures it keeps, where the tiers of the day were decided again; else empty.
+    """
 
     settings: Settings
     as_of: date
     build_id: str
+    carried: str = ""
 
     def table(self, layer: str, name: str) -> str:
         """Full name of a table."""

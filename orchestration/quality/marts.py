@@ -28,8 +28,7 @@ def suites(client: Client, build: Build) -> list[Suite]:
         )
     }
     customers = f"(SELECT count() FROM {snapshots['customer_tier_snapshots']})"
-    standards = build.table("seeds", "tier_standards")
-    ladder = rows_in_force(standards, build.day)
+    ladder = _ladder(build)
     yesterday = _customers_before(client, build)
     expectations = {
         "customer_tier_snapshots": [
@@ -47,7 +46,7 @@ def suites(client: Client, build: Build) -> list[Suite]:
             ),
             rows(
                 "tier_of_the_ladder",
-                "The tier is one of the seed tier_standards.",
+                "The tier is one of the ladder of the day.",
                 f"tier IN (SELECT tier FROM {ladder})",
             ),
             rows(
@@ -169,6 +168,19 @@ def suites(client: Client, build: Build) -> list[Suite]:
         ),
         overrides,
     ]
+
+
+def _ladder(build: Build) -> str:
+    """The tiers of the day, as a relation: those of the seed, or of the published build whose ladder a day decided again keeps."""
+    seed = rows_in_force(build.table("seeds", "tier_standards"), build.day)
+    if not build.carried:
+        return seed
+    published = (
+        f"SELECT arrayMap(step -> toString(step.2), ladder) FROM {build.table('snapshots', 'published_builds')} "
+        f"WHERE as_of_date = {build.day} AND build_id = '{build.carried}'"
+    )
+    # A build of an earlier version may know no ladder.
+    return f"(SELECT arrayJoin(if(empty(({published}) AS kept), (SELECT groupArray(toString(tier)) FROM {seed}), kept)) AS tier)"
 
 
 def _customers_before(client: Client, build: Build) -> int:

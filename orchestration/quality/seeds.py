@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from orchestration.errors import TierhouseError
+from orchestration.quality.seed_types import check_types, day_fault
 
 _COMPONENTS = {
     "score_weights": ("component", {"r", "f", "m", "p"}),
@@ -44,6 +45,8 @@ _RANGES: dict[str, tuple[int, int | Decimal]] = {
     "lapsed_after_days": (1, 3660),
     "override_days_without_end": (1, 3660),
 }
+# What people name things by, in other seeds, in commands, and in what managers enter.
+_NAMES = {"tier_standards": "tier", "tier_policy": "policy", "scoring_models": "scoring_model", "tier_gates": "gate"}
 # What migration counts beside the tiers: a tier of the same name would be added to them.
 _STATES = {"new", "lapsed", "blocked"}
 _MINIMUMS = ["minimum_orders_per_month", "minimum_average_order_value"]
@@ -107,6 +110,10 @@ def check_rows(seeds: Seeds, as_of: date | None = None) -> None:
             if not low <= number <= high or (is_whole and number != int(number)):
                 kind = "a whole number" if is_whole else "a number"
                 _fail(name, line, f"{column} is `{row[column]}`, must be {kind} from {low} to {high}")
+    for name, column in _NAMES.items():
+        for line, row in seeds[name]:
+            if not row[column] or row[column] != row[column].strip():
+                _fail(name, line, f"{column} is `{row[column]}`, must be a name without spaces around it")
     for name, (column, parts) in _COMPONENTS.items():
         _check_weights(name, column, parts, seeds[name])
     _check_ladder(seeds["tier_standards"])
@@ -118,6 +125,7 @@ def check_rows(seeds: Seeds, as_of: date | None = None) -> None:
     _check_unique("labels", ["kind", "name"], seeds["labels"])
     _check_unique("scoring_models", ["scoring_model"], seeds["scoring_models"])
     _check_models(seeds)
+    check_types(seeds, seeds)
     for name, rows in seeds.items():
         line, earliest = min(rows, key=lambda item: item[1]["valid_from"])
         if as_of and as_of.isoformat() < earliest["valid_from"]:
@@ -169,9 +177,9 @@ def read_seed(path: Path) -> list[tuple[int, Row]]:
     """Rows of one seed with their line numbers in the file. Raises TierhouseError for a file without dated rows."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            header = reader.fieldnames or []
-            rows = [(reader.line_num, row) for row in reader]
+            reader = csv.reader(file)
+            header = next(reader, [])
+            lines = [(reader.line_num, fields) for fields in reader]
     except UnicodeDecodeError:
         raise TierhouseError(f"seed {path.name} cannot be read: it is not UTF-8 text; save it as UTF-8") from None
     except (OSError, csv.Error) as error:
@@ -181,16 +189,20 @@ def read_seed(path: Path) -> list[tuple[int, Row]]:
         _fail(
             path.stem, 1, f"lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}; it has {', '.join(header)}"
         )
-    if not rows:
+    if not any(fields for _, fields in lines):
         raise TierhouseError(f"seed {path.name} has no row; restore at least one version")
-    for line, row in rows:
-        if None in row or None in row.values():
-            fault = "more" if None in row else "fewer"
+    rows = []
+    for line, fields in lines:
+        if not fields:
+            _fail(path.stem, line, "is empty, which would be loaded as a row; take it out")
+        if len(fields) != len(header):
+            fault = "more" if len(fields) > len(header) else "fewer"
             _fail(path.stem, line, f"has {fault} fields than the header; quote a text that holds a comma")
-        try:
-            date.fromisoformat(row.get("valid_from") or "")
-        except ValueError:
-            _fail(path.stem, line, f"valid_from is `{row.get('valid_from')}`, must be a date like 2026-01-31")
+        row = dict(zip(header, fields, strict=True))
+        rows.append((line, row))
+        fault = day_fault(row["valid_from"])
+        if fault:
+            _fail(path.stem, line, f"valid_from is `{row['valid_from']}`, must be {fault}")
     return rows
 
 
@@ -233,8 +245,6 @@ def _check_ladder(rows: list[tuple[int, Row]]) -> None:
     for valid_from, version in _versions(rows).items():
         steps = sorted(version, key=lambda item: _number(name, item[0], item[1], "tier_rank"))
         for position, (line, row) in enumerate(steps, start=1):
-            if not row["tier"]:
-                _fail(name, line, "tier has no name")
             if row["tier"] in _STATES:
                 _fail(name, line, f"tier is `{row['tier']}`, which migration calls a state; give it another name")
             if _number(name, line, row, "tier_rank") != position:
@@ -281,11 +291,11 @@ def _check_policies(rows: list[tuple[int, Row]]) -> None:
                 if not low <= number <= high or (column != "criteria_band" and number != int(number)):
                     _fail(name, line, f"{column} is `{row[column]}`, must be a number from {low} to {high}")
             days = (row.get("downgrade_weekdays") or "").split(",")
-            if not set(days) <= set("1234567"):
+            if not set(days) <= set("1234567") or len(days) != len(set(days)):
                 _fail(
                     name,
                     line,
-                    f"downgrade_weekdays is `{row.get('downgrade_weekdays')}`, must be days like 1 or 1,4 (1 = Monday)",
+                    f"downgrade_weekdays is `{row.get('downgrade_weekdays')}`, must be days like 1 or 1,4 (1 = Monday), each once",
                 )
 
 

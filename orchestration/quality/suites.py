@@ -34,16 +34,19 @@ TABLES = {
 }
 
 
-def run_suites(settings: Settings, layers: Iterable[str], as_of: date, build_id: str) -> list[Result]:
+def run_suites(
+    settings: Settings, layers: Iterable[str], as_of: date, build_id: str, carried: str = ""
+) -> list[Result]:
     """Judge `layers` (landing, facts, features, marts) for one as-of date; one result per expectation.
 
-    marts means the build `build_id` in the snapshots layer, published or not, and the day's predictions. Results go to
+    marts means the build `build_id` in the snapshots layer, published or not, and the day's predictions. carried: the published
+    build whose measures it keeps, where the day was decided again. Results go to
     `<prefix>_marts.data_quality_results` under run_id `build_id`, and to the pages in `settings.home/data_docs`.
     Nothing is raised for an expectation that fails: see `Result.blocks`.
     """
     settings = located(settings)
     client = shared_client(settings)
-    build = Build(settings, as_of, build_id)
+    build = Build(settings, as_of, build_id, carried)
     suites: list[Suite] = []
     for layer in layers:
         if layer == "landing":

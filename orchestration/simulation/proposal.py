@@ -5,13 +5,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Sequence
 from datetime import date
-from decimal import Decimal, InvalidOperation
-from functools import cache
+from decimal import Decimal
 from pathlib import Path
 
 from orchestration.errors import TierhouseError
 from orchestration.macros import render
 from orchestration.project import PROJECT_DIR
+from orchestration.quality.seed_types import check_types, column_types
 from orchestration.quality.seeds import SEEDS, Row, Seeds, check_rows, read_seed
 
 # The seeds that decide scores and tiers.
@@ -20,7 +20,6 @@ _WEIGHTS = {
     "score_weights": ("component", ("r", "f", "m", "p")),
     "potential_weights": ("part", ("headroom", "growth", "acceptance")),
 }
-_INTEGERS = {"UInt8": 2**8, "UInt16": 2**16, "UInt32": 2**32}
 
 
 def proposed_seeds(
@@ -51,7 +50,7 @@ def changed_seeds(
         _put_in_force(seeds, policy, as_of)
     for assignment in assignments:
         _assign(seeds, assignment, as_of)
-    _check_types(seeds)
+    check_types(seeds, CONFIGURATION)
     if assignments:
         _check_sums(seeds, as_of, renormalise)
     check_rows(seeds, as_of)
@@ -72,16 +71,6 @@ def later_versions(seeds: Seeds, day: date) -> list[str]:
         if name in CONFIGURATION
         if max(row["valid_from"] for _, row in rows) > day.isoformat()
     ]
-
-
-@cache
-def column_types(seed: str) -> dict[str, str]:
-    """Type of each column of a seed, in the order of its table."""
-    import yaml  # type: ignore[import-untyped]
-
-    text = (PROJECT_DIR / "seeds" / "_seeds.yml").read_text(encoding="utf-8")
-    described = {node["name"]: node["config"]["column_types"] for node in yaml.safe_load(text)["seeds"]}
-    return dict(described[seed])
 
 
 def names(seeds: Seeds, as_of: date) -> Iterator[tuple[str, Row, str]]:
@@ -183,33 +172,3 @@ def _check_sums(seeds: Seeds, as_of: date, renormalise: bool) -> None:
         scaled[largest] += 1 - sum(scaled, Decimal(0))
         for row, weight in zip(rows, scaled, strict=True):
             row["weight"] = f"{weight.normalize():f}"
-
-
-def _check_types(seeds: Seeds) -> None:
-    """Values that the tables of the seeds can hold."""
-    for seed in CONFIGURATION:
-        for line, row in seeds[seed]:
-            for column, kind in column_types(seed).items():
-                value = row.get(column)
-                if value is None:
-                    raise TierhouseError(f"seed {seed}.csv, line {line}: there is no {column}")
-                fault = _type_fault(kind, value)
-                if fault:
-                    raise TierhouseError(f"seed {seed}.csv, line {line}: {column} is `{value}`, must be {fault}")
-
-
-def _type_fault(kind: str, value: str) -> str:
-    if kind in _INTEGERS:
-        is_whole = value.isascii() and value.isdigit() and int(value) < _INTEGERS[kind]
-        return "" if is_whole else f"a whole number from 0 to {_INTEGERS[kind] - 1}"
-    if kind == "Float64" or kind.startswith("Decimal"):
-        try:
-            number = Decimal(value)
-        except InvalidOperation:
-            return "a number"
-        if not number.is_finite():
-            return "a number"
-        exponent = number.normalize().as_tuple().exponent
-        if kind.startswith("Decimal") and isinstance(exponent, int) and exponent < -2:
-            return "a number with at most 2 decimals"
-    return ""

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from orchestration.macros import macro, render
-from orchestration.simulation.proposal import column_types
+from orchestration.quality.seed_types import column_types
 from orchestration.simulation.rules import Rules, literal, relation
 from orchestration.warehouse.settings import Settings
 

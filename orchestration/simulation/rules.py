@@ -9,8 +9,9 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from orchestration.macros import render
+from orchestration.quality.seed_types import column_types
 from orchestration.quality.seeds import Row, Seeds
-from orchestration.simulation.proposal import CONFIGURATION, column_types, version_on
+from orchestration.simulation.proposal import CONFIGURATION, version_on
 
 Value = str | Decimal
 
@@ -85,7 +86,7 @@ def relation(seed: str, rows: Sequence[Row]) -> str:
     """Rows of a seed as a relation, with the columns and types of the seed's table."""
     types = column_types(seed)
     structure = ", ".join(f"{column} {kind}" for column, kind in types.items())
-    lines = ", ".join(f"({', '.join(literal(row[column]) for column in types)})" for row in rows)
+    lines = ", ".join(f"({', '.join(literal(row.get(column, '')) for column in types)})" for row in rows)
     empty = ", ".join(f"defaultValueOfTypeName({literal(kind)}) AS {column}" for column, kind in types.items())
     return f"(SELECT * FROM values({literal(structure)}, {lines}))" if rows else f"(SELECT {empty} WHERE false)"
 

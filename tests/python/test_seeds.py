@@ -85,6 +85,44 @@ def test_the_shipped_seeds_are_sound(seeds: Path) -> None:
         ("churn_actions", "维持日常服务", "", "diamond low has no action in one of the two languages"),
         ("scoring_models", "midrank,midrank", "midrank,zscore", "normalisation is `zscore`"),
         ("scoring_models", "inverse,30", "inverse,0", "recency_half_life_days is `0`, must be a number from 0.001 to"),
+        (
+            "tier_policy",
+            "56,56,1,",
+            '56,56,"1,1",',
+            "downgrade_weekdays is `1,1`, must be days like 1 or 1,4 (1 = Monday), each",
+        ),
+        # What Python reads as a number or a day, and the engine refuses, rounds or takes for another one.
+        (
+            "tier_standards",
+            "15,5000",
+            "15.0,5000",
+            "line 2: minimum_orders_per_month is `15.0`, must be a whole number",
+        ),
+        ("tier_standards", "15,5000", "1_5,5000", "line 2: minimum_orders_per_month is `1_5`, must be a whole number"),
+        (
+            "tier_standards",
+            "3,800",
+            "3,800.005",
+            "line 4: minimum_average_order_value is `800.005`, must be a number with",
+        ),
+        (
+            "tier_standards",
+            "diamond,1",
+            "diamond,１",
+            "line 2: tier_rank is `１`, must be a whole number from 0 to 255",
+        ),
+        ("tier_policy", "0.10,1,3", "0.10,1.0,3", "line 2: confirm_up_decisions is `1.0`, must be a whole number"),
+        ("tier_gates", "50000", "50_000", "line 4: threshold is `50_000`, must be a number"),
+        ("score_weights", "r,0.30", "r,0.30 ", "line 2: weight is `0.30 `, must be a number"),
+        ("score_weights", "1970-01-01,r", "19700101,r", "line 2: valid_from is `19700101`, must be a date like"),
+        ("tier_benefits", "1970-01-01,gold", "1900-01-01,gold", "valid_from is `1900-01-01`, must be a date from 1970"),
+        (
+            "tier_policy",
+            "1970-01-01,score,",
+            "1970-01-01,,",
+            "line 3: policy is ``, must be a name without spaces around",
+        ),
+        ("tier_standards", "gold,2", "gold ,2", "line 3: tier is `gold `, must be a name without spaces around it"),
         ("tier_standards", "15,5000", "nan,5000", "line 2: minimum_orders_per_month is `nan`, must be a number"),
         ("tier_standards", "15,5000", "1e400,5000", "line 2: minimum_orders_per_month is `1e400`, must be a number"),
         ("tier_standards", "15,5000", "15.5,5000", "minimum_orders_per_month is `15.5`, must be a whole number from 0"),
@@ -97,6 +135,13 @@ def test_the_shipped_seeds_are_sound(seeds: Path) -> None:
         ),
         ("score_weights", "r,0.30", "r", "line 2: has fewer fields than the header; quote a text that holds a comma"),
         ("score_weights", "r,0.30", "r,0,30,", "line 2: has more fields than the header"),
+        (
+            "score_weights",
+            "\n1970-01-01,m",
+            "\n\n1970-01-01,m",
+            "line 4: is empty, which would be loaded as a row; take it",
+        ),
+        ("labels", "gate of tier_gates\n", "gate of tier_gates\n\n", "line 7: is empty"),
     ],
 )
 def test_a_broken_row_is_named_with_its_fault(seeds: Path, seed: str, before: str, after: str, fault: str) -> None:

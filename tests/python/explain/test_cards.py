@@ -153,6 +153,21 @@ def one_card(client: Client, **customer: Any) -> dict[str, Any]:
     return cards(client, Base([{**plain, **customer}], {}))[0]
 
 
+@pytest.mark.parametrize("candidate_rule", ["standards", "score"])
+def test_a_customer_without_potential_has_a_card_where_potential_alone_counts(
+    engine: Client, candidate_rule: str
+) -> None:
+    plain = {name: value for name, (_, value) in CUSTOMER.items()}
+    unknown = {"p_score": None, "total_score": 0.0, "candidate_rule": candidate_rule}
+    nothing = {f"{component}_contribution": 0.0 for component in "rfmp"}
+    weights = {"r_weight": 0.0, "f_weight": 0.0, "m_weight": 0.0, "p_weight": 1.0}
+    card = cards(engine, Base([{**plain, **unknown, **nothing}], weights))[0]
+    for language in ("en", "zh"):
+        rows = [line.split() for line in reason_card(card, language).splitlines() if "0.000000" in line]
+        assert len(rows) >= 4
+        assert all("%" not in row or row[row.index("%") - 1] == "0" for row in rows)
+
+
 @pytest.mark.parametrize(
     ("count", "needed", "english", "chinese"),
     [

@@ -90,6 +90,9 @@ def test_a_card_in_chinese_shows_no_name_that_has_a_label(engine: Client) -> Non
         ("gold", "gold", "gold", "gold"),
         ("t1", "黄金", "t1", "黄金"),
         ("t1", "Gold", "Gold", "Gold"),
+        # A tier that its label only begins with is no word of its own.
+        ("A", "A级", "A", "A级"),
+        ("gold", "golden", "golden", "golden"),
     ],
 )
 def test_a_label_in_one_language_or_both_names_the_tier_in_sql_as_in_python(

@@ -153,7 +153,7 @@ def test_a_broken_build_is_not_published_and_one_line_says_why(client, build):
     assert not result.success and steps(result)[-1] == "dbt_tiers"
     line = reason(result, "quality_of_marts")
     assert "\n" not in line and line.startswith(
-        "snapshots.customer_tier_snapshots: tier_of_the_ladder failed (1 violation): The tier is one of the seed"
+        "snapshots.customer_tier_snapshots: tier_of_the_ladder failed (1 violation): The tier is one of the ladder"
     )
     assert published(client, build) == ["build-of-yesterday"]
 

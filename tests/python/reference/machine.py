@@ -1,7 +1,7 @@
 """The tier machine in plain Python, written from docs/state_machine.md alone: one step, and a replay of many."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 NEVER = 0  # the day number of 1970-01-01, which stands for no upgrade so far
 MOST = 250
@@ -70,6 +70,7 @@ def is_downgrade_day(weekdays: frozenset[int], previous_day: int | None, day: in
 def step(before: State | None, inputs: Inputs, previous_day: int | None) -> Decided:
     """One day of one customer. `before`: the state of the stored day before, None for who has none there."""
     downgrade_day = is_downgrade_day(inputs.weekdays, previous_day, inputs.day)
+    before = _within_ladder(before, inputs.lowest) if before else None
     if before is None:
         earned = inputs.lowest if inputs.treatment == "lowest" else inputs.candidate
         up = down = (0, 0)
@@ -95,13 +96,21 @@ def step(before: State | None, inputs: Inputs, previous_day: int | None) -> Deci
     )
 
 
+def _within_ladder(state: State, lowest: int) -> State:
+    """The state in the ranks of a ladder that may have become shorter: who is cut off counts anew, and nobody falls below the lowest."""
+    if state.earned >= lowest:
+        state = replace(state, down_count=0, down_rank=0)
+    if state.earned > lowest:
+        state = replace(state, up_count=0, up_rank=0)
+    return replace(state, earned=min(state.earned, lowest), tier=min(state.tier, lowest))
+
+
 def _earned(before: State, inputs: Inputs, downgrade_day: bool) -> tuple[int, tuple[int, int], tuple[int, int]]:
     """The earned rank and both counters with their ranks, before a change sets the counters back."""
-    held = min(before.earned, inputs.lowest)  # a ladder may have become shorter
     nothing = (0, 0)
     match inputs.treatment:
         case "freeze":
-            return held, (before.up_count, before.up_rank), (before.down_count, before.down_rank)
+            return before.earned, (before.up_count, before.up_rank), (before.down_count, before.down_rank)
         case "lowest":
             return inputs.lowest, nothing, nothing
         case "follow":
@@ -126,7 +135,7 @@ def _earned(before: State, inputs: Inputs, downgrade_day: bool) -> tuple[int, tu
         and inputs.day - before.earned_since >= inputs.dwell_days
         and inputs.day - before.upgraded_on >= inputs.grace_days
     )
-    return (min(down[1], before.earned + inputs.steps_down) if falls else held), up, down
+    return (min(down[1], before.earned + inputs.steps_down) if falls else before.earned), up, down
 
 
 def _decision(before: State | None, inputs: Inputs, after: State) -> str:

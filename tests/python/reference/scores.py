@@ -33,7 +33,7 @@ def _components(features: pd.DataFrame, model: ScoringModel) -> pd.DataFrame:
     days = features["days_since_last_order"].astype("float64")
     recency = 1 / (1 + days) if model.half_life_days is None else 0.5 ** (days / model.half_life_days)
     orders = features["order_count_90d"].astype("float64")
-    monetary = features[model.monetary].astype("float64")
+    monetary = features[model.monetary].astype("float64").where(orders > 0)
     potential = features["potential_index"].astype("float64")
     if model.normalisation == "midrank":
         columns = [mid_rank(recency), mid_rank(orders), mid_rank(monetary).fillna(0.0), mid_rank(potential)]

@@ -205,6 +205,21 @@ def test_scores_by_the_example_formula():
     assert half_life["r_score"].tolist() == pytest.approx([1, 0.5, 0.125])
 
 
+def test_who_did_not_order_in_90_days_has_no_sales_to_be_ranked_by():
+    features = pd.DataFrame(
+        {
+            "days_since_last_order": [1, 2, 120],
+            "order_count_90d": [2, 1, 0],
+            "average_order_value_90d": [50.0, 40.0, None],
+            "net_amount_90d": [100.0, 40.0, 0.0],
+            "potential_index": [None, None, None],
+        }
+    )
+    for monetary in ("average_order_value_90d", "net_amount_90d"):
+        scores = compute_scores(features, ScoringModel("m", normalisation="midrank", monetary=monetary), Weights())
+        assert scores["m_score"].tolist() == [0.75, 0.25, 0.0]
+
+
 def test_the_bounds_of_the_ladder_are_reached_exactly(june):
     tiers = june.tiers
     assert tiers.loc[101, ["frequency_tier", "order_value_tier", "candidate_tier"]].tolist() == ["diamond"] * 3

@@ -40,6 +40,14 @@ def test_a_column_of_the_policy_may_be_written_without_its_table() -> None:
     assert changed(["required_criteria=3"]) == ["policy.required_criteria 2 -> 3"]
 
 
+def test_comments_may_be_left_out_of_proposed_seeds(tmp_path: Path) -> None:
+    lines = (PROJECT_DIR / "seeds" / "score_weights.csv").read_text(encoding="utf-8").splitlines()
+    text = "".join(",".join(line.split(",")[:3]) + "\n" for line in lines)
+    (tmp_path / "score_weights.csv").write_text(text, encoding="utf-8")
+    assert "comment" not in text
+    assert changed(directory=tmp_path) == []
+
+
 def test_an_assignment_goes_to_the_policy_that_is_put_in_force() -> None:
     seeds = proposed_seeds(None, ["criteria_band=0.2"], DAY, policy="score")
     bands = {row["policy"]: (row["is_in_force"], row["criteria_band"]) for row in version_on(seeds, "tier_policy", DAY)}

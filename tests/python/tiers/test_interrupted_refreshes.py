@@ -149,3 +149,38 @@ def test_a_day_whose_process_ends_before_it_is_published_is_what_it_was(shop: Ow
     for _ in history.finish_interrupted(client, _settings()):
         pass
     _assert_mended(shop, right)
+
+
+def test_a_day_that_is_decided_again_keeps_the_ladder_and_the_rules_that_it_was_measured_by(shop: OwnWarehouse) -> None:
+    client = shop.client()
+    rules = (
+        "SELECT * EXCEPT (build_id, replaced_build_ids) FROM tierhouse_snapshots.published_builds ORDER BY as_of_date"
+    )
+    names = (
+        "SELECT as_of_date, tier_rank, tier, tier_label FROM tierhouse_marts.customer_tier_history "
+        "GROUP BY ALL ORDER BY ALL"
+    )
+    terms = "SELECT DISTINCT tier FROM tierhouse_snapshots.tier_benefit_snapshots"
+    right = client.query(rules).result_rows
+    ladder = ["diamond 钻石", "gold 黄金", "silver 白银", "bronze 青铜"]
+
+    # A version of two tiers, and of other rules, that begins before the stored days.
+    for seed, changes in (
+        ("tier_standards", "if(tier_rank = 1, 'A', 'B') AS tier, toString(tier) AS tier_label"),
+        ("tier_benefits", "if(tier = 'diamond', 'A', 'B') AS tier"),
+        ("churn_actions", "if(tier = 'diamond', 'A', 'B') AS tier"),
+        ("tier_policy", "toFloat64(0.5) AS criteria_band"),
+    ):
+        few = {"tier_policy": "1"}.get(seed, "tier IN ('diamond', 'gold')")
+        client.command(
+            f"INSERT INTO tierhouse_seeds.{seed} SELECT * REPLACE (toDate('2024-06-01') AS valid_from, {changes}) "
+            f"FROM tierhouse_seeds.{seed} WHERE {few}"
+        )
+    _everybody_is_bronze(client)
+
+    assert list(history.decide_again(client, _settings(), DAYS[0]))
+
+    assert client.query(rules).result_rows == right
+    for day, rank, tier, label in client.query(names).result_rows:
+        assert (tier, label) == (ladder[rank - 1].split()[0], ladder[rank - 1]), day
+    assert {row[0] for row in client.query(terms).result_rows} == {label.split()[0] for label in ladder}

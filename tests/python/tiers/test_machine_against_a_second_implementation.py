@@ -7,7 +7,7 @@ from datetime import date
 import pytest
 from clickhouse_connect.driver.client import Client
 from hypothesis import HealthCheck, Phase, given, settings
-from reference.machine import replay
+from reference.machine import Inputs, replay
 from reference.tables import day_number
 
 from orchestration.macros import render
@@ -16,7 +16,7 @@ from orchestration.replay import replay as replay_stored
 from orchestration.warehouse.client import connect
 from orchestration.warehouse.settings import Settings
 
-from .histories import COLUMNS, History, histories, random_history
+from .histories import COLUMNS, FIRST, History, histories, random_history
 
 Rows = dict[tuple[str, int, int], tuple[object, ...]]
 TABLE = "machine_test.inputs"
@@ -80,6 +80,58 @@ def in_python(history: History) -> Rows:
 @given(history=histories())
 def test_both_implementations_decide_the_same_on_every_day(in_sql: Callable[..., Rows], history: History) -> None:
     assert in_sql(history) == in_python(history)
+
+
+def test_who_stands_below_a_shorter_ladder_is_in_its_lowest_tier_without_a_move_and_counts_anew(
+    in_sql: Callable[..., Rows],
+) -> None:
+    common = {
+        "standing": "active",
+        "cap": 1,
+        "override": 0,
+        "confirm_down": 9,
+        "steps_down": 1,
+        "dwell_days": 0,
+        "grace_days": 0,
+    }
+    ranks = [
+        (FIRST, 5, 5),
+        (FIRST + 1, 3, 5),
+        (FIRST + 2, 3, 5),
+        (FIRST + 3, 1, 2),
+        (FIRST + 4, 1, 2),
+        (FIRST + 5, 1, 2),
+    ]
+    days = [
+        Inputs(
+            day=day,
+            candidate=rank,
+            strict=rank,
+            lenient=rank,
+            treatment="decide",
+            lowest=lowest,
+            confirm_up=3,
+            weekdays=frozenset({1}),
+            **common,  # type: ignore[arg-type]
+        )
+        for day, rank, lowest in ranks
+    ]
+    decided = in_sql(History({"standards": [(1, inputs) for inputs in days]}))
+    # earned, since, last upgrade, up count and rank, ..., tier before, decision, reason
+    seen = {day: (*row[:5], *row[11:]) for (_, day, _), row in decided.items()}
+    assert seen[FIRST + 2] == (5, FIRST, 0, 2, 3, 5, "held", "waiting_up")
+    assert seen[FIRST + 3] == (2, FIRST, 0, 1, 1, 2, "held", "waiting_up")
+    assert seen[FIRST + 5] == (1, FIRST + 5, FIRST + 5, 0, 0, 2, "upgraded", "confirmed_up")
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_nobody_stands_below_the_ladder_of_the_day_or_waits_to_fall_below_it(seed: int) -> None:
+    history = random_history(seed)
+    lowest = {(name, rows.day): rows.lowest for name, days in history.policies.items() for _, rows in days}
+    for (name, day, _), decided in replay(history.policies).items():
+        state = decided.state
+        assert max(state.earned, state.tier, decided.previous_tier) <= lowest[name, day]
+        assert state.down_count == 0 or state.earned < lowest[name, day]
 
 
 @settings(EXAMPLES, max_examples=5)
