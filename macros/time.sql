@@ -1,8 +1,8 @@
 {# The clock of a snapshot: as-of date, cut-off, windows, and the moment after all moments. Never today(). #}
 
 {# The as-of date as an ISO string: the variable, else the environment's, else the last complete business day of the landed
-   orders: over when they landed, with a later order. The environment is read at run time only: a variable on the command line, or an environment variable read while
-   parsing, would make dbt parse the whole project again every day. #}
+   orders: over when they landed, with a later order. The environment is read at run time only: a variable on the command
+   line, or an environment variable read while parsing, would make dbt parse the whole project again every day. #}
 {% macro as_of_iso() -%}
     {%- if var('as_of_date') -%}
         {{ return(var('as_of_date') | string) }}
