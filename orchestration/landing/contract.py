@@ -102,7 +102,9 @@ class Table:
 
 
 IS_DELETED = Column("is_deleted", "UInt8", "1 when the source deleted the row, else 0", default=0, values=(0, 1))
-UPDATED_AT = Column("updated_at", TIME, "The source's clock for this version of the row")
+UPDATED_AT = Column(
+    "updated_at", TIME, "The source's clock for this version of the row; a changed row needs a later one"
+)
 
 
 def _key(name: str, description: str, type: str = "UInt64") -> Column:

@@ -17,7 +17,7 @@ from orchestration.landing.contract import TABLES, Table
 from orchestration.landing.judge import FUTURE, VERSION_OF_ORDER, Rules
 from orchestration.landing.reading import Delivery, read, short
 from orchestration.landing.report import LandingReport, TableReport
-from orchestration.landing.settle import settle
+from orchestration.landing.settle import CONFLICT, settle
 from orchestration.landing.tables import landing_table, quarantine_table, quoted, scalar
 from orchestration.lock import writer_lock
 from orchestration.warehouse.moments import next_moment
@@ -217,6 +217,8 @@ def _refusal(report: LandingReport, settings: Settings, examples: dict[str, str]
             most = dict(list(table.reasons.items())[:3])
             reasons = ", ".join(f"{reason} ({count:,})" for reason, count in most.items())
             allowed = "".join(f"; {form}" for form in _forms(TABLES[table.table], "; ".join(most)))
+            if CONFLICT in most:
+                allowed += f"; {_needed_of_versions(TABLES[table.table])}"
             parts.append(
                 f"{table.table}: {table.quarantined:,} of {table.delivered:,} rows "
                 f"({table.quarantined / table.delivered:.1%}) were refused: {reasons}{allowed}; "
@@ -230,6 +232,12 @@ def _refusal(report: LandingReport, settings: Settings, examples: dict[str, str]
         f"nothing landed, over the limit of {settings.refusal_limit:.1%}: {'. '.join(parts)}. "
         f"The refused rows are in {settings.database('quarantine')}; mend the source and land it again"
     )
+
+
+def _needed_of_versions(table: Table) -> str:
+    """What tells two versions of a row apart: an export of today's state often lacks it."""
+    standing = table.event_time or ("ordered_at of the order" if table.name == "order_lines" else "the load time")
+    return f"a changed row needs a later updated_at, for which {standing} stands where a file has none"
 
 
 def _forms(table: Table, reasons: str) -> list[str]:

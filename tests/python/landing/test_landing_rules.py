@@ -177,6 +177,18 @@ def test_a_batch_over_the_limit_is_told_what_a_column_of_few_values_may_hold(war
     ) in str(refused.value)
 
 
+def test_changed_rows_without_a_clock_of_the_source_are_told_what_tells_their_versions_apart(warehouse, tmp_path):
+    def without_version(row: dict[str, str]) -> dict[str, str]:
+        return {name: value for name, value in row.items() if name != "updated_at"}
+
+    warehouse.land(write_orders(tmp_path / "one", [without_version(order())], [without_version(line())]))
+    changed = [without_version(order(status="cancelled"))], [without_version(line(quantity="9"))]
+    with pytest.raises(TierhouseError) as refusal:
+        warehouse.land(write_orders(tmp_path / "two", *changed))
+    for standing in ("ordered_at", "ordered_at of the order"):
+        assert f"needs a later updated_at, for which {standing} stands where a file has none; " in str(refusal.value)
+
+
 def test_a_share_of_refused_rows_within_the_limit_lands_the_rest(warehouse, tmp_path):
     lines = [line(1, n) for n in range(1, 100)] + [line(1, 100, quantity="-1")]
     assert warehouse.land(write_orders(tmp_path, [order()], lines))["order_lines"].landed == 99
