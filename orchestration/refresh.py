@@ -93,27 +93,21 @@ def last_complete_day(client: Client, settings: Settings, first: date, last: dat
 
 
 def choose_days(
-    first: date,
-    last: date,
-    as_of: date | None = None,
-    start: date | None = None,
-    end: date | None = None,
-    complete: date | None = None,
+    first: date, complete: date, as_of: date | None = None, start: date | None = None, end: date | None = None
 ) -> list[date]:
-    """The as-of dates of a refresh: one day, a range, or by default the last complete business day of the data, `complete`.
-
-    first and last are the business dates of the earliest and latest order. Raises TierhouseError for a day outside them.
-    """
-    complete = complete or max(first, last - timedelta(days=1))
+    """The as-of dates of a refresh: one day, a range (an end that is not given is `first` or `complete`), or else `complete`."""
     if as_of and (start or end):
         raise TierhouseError("--as-of names one day, --from and --to a range; give one or the other")
-    if start or end:
-        start, end = start or first, end or complete
-        if start > end:
-            raise TierhouseError(f"--from {start} is after --to {end}; swap them")
-        days = [start + timedelta(days=offset) for offset in range((end - start).days + 1)]
-    else:
-        days = [as_of or complete]
+    if not (start or end):
+        return [as_of or complete]
+    start, end = start or first, end or complete
+    if start > end:
+        raise TierhouseError(f"--from {start} is after --to {end}; swap them")
+    return [start + timedelta(days=offset) for offset in range((end - start).days + 1)]
+
+
+def check_days(days: list[date], first: date, last: date) -> None:
+    """Raises TierhouseError for days, in order, beyond the business dates of the first and the last order."""
     if days[0] < first:
         raise TierhouseError(
             f"as-of date {days[0]} is before the first order ({first}); choose a day from {first} to {last}"
@@ -122,7 +116,6 @@ def choose_days(
         raise TierhouseError(
             f"as-of date {days[-1]} is after the last order ({last}); land newer orders or choose a day up to {last}"
         )
-    return days
 
 
 def refresh(
@@ -150,7 +143,9 @@ def refresh(
         mark_killed(client, settings)
         first, last = business_days(client, settings)
         complete = last_complete_day(client, settings, first, last)
-        days = choose_days(first, last, as_of, start, end, complete)[::-1][::every][::-1]
+        chosen = choose_days(first, complete, as_of, start, end)
+        check_days(chosen, first, last)
+        days = chosen[::-1][::every][::-1]
         check_seeds(PROJECT_DIR / "seeds", days[0])
         before = unchanged.read_state(client, settings)
         if not (start or end or full or restate or again):

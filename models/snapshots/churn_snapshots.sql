@@ -25,9 +25,8 @@ with measured as (
     {%- endif %}
 ),
 
--- Of a day that is decided again, the last that a version says of the tier: its tiers may be gone from the version of the day.
+-- The last that a version says of the tier: a day that is decided again may have tiers that the version of the day has no more.
 actions as (
-    {% if is_carried() -%}
     select
         entries.tier as tier,
         entries.churn_risk as churn_risk,
@@ -36,9 +35,6 @@ actions as (
     from {{ ref('churn_actions') }} as entries
     where entries.valid_from <= {{ as_of() }}
     group by entries.tier, entries.churn_risk
-    {%- else -%}
-    select * from {{ configured('churn_actions') }}
-    {%- endif %}
 )
 
 select

@@ -22,7 +22,7 @@ from orchestration.landing import repair
 from orchestration.lock import writer_lock
 from orchestration.operations import drop_unpublished_builds, end_run, mark_killed, start_run
 from orchestration.progress import report
-from orchestration.refresh import business_days, choose_days
+from orchestration.refresh import business_days, check_days
 from orchestration.run_history import forget_old_runs
 from orchestration.warehouse.client import located, shared_client
 from orchestration.warehouse.settings import Settings
@@ -70,7 +70,7 @@ class RefreshRun(dg.ConfigurableResource):
             mark_killed(client, settings)
             if IS_PART not in run.tags:
                 # Dagster offers days beyond the data, and the last one first: a build of it would be what the marts show.
-                choose_days(*business_days(client, settings), as_of=date.fromisoformat(as_of))
+                check_days([date.fromisoformat(as_of)], *business_days(client, settings))
             unchanged.forget(client, settings)
             if IS_PART not in run.tags:
                 for day in history.finish_interrupted(client, settings):

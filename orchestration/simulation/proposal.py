@@ -50,6 +50,7 @@ def changed_seeds(
         _put_in_force(seeds, policy, as_of)
     for assignment in assignments:
         _assign(seeds, assignment, as_of)
+    # Before the sums are taken, for which a weight has to be a number; check_rows looks at every seed.
     check_types(seeds, CONFIGURATION)
     if assignments:
         _check_sums(seeds, as_of, renormalise)

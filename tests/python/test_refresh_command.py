@@ -29,15 +29,17 @@ from orchestration.errors import TierhouseError
 from orchestration.lock import writer_lock
 from orchestration.operations import drop_unpublished_builds
 from orchestration.project import dbt_executable, project_version
-from orchestration.refresh import choose_days, last_complete_day
+from orchestration.refresh import check_days, choose_days, last_complete_day
 from orchestration.warehouse.client import connect, running_server
 from orchestration.warehouse.settings import Settings
 
 FIRST, LAST = date(2026, 1, 5), date(2026, 3, 9)
+COMPLETE = LAST - timedelta(days=1)
 
 
-def test_the_default_day_is_the_last_complete_one() -> None:
-    assert choose_days(FIRST, LAST) == [date(2026, 3, 8)]
+def test_the_default_day_and_the_default_end_of_a_range_are_the_last_complete_one() -> None:
+    assert choose_days(FIRST, COMPLETE) == [date(2026, 3, 8)]
+    assert choose_days(FIRST, COMPLETE, start=date(2026, 3, 7)) == [date(2026, 3, 7), date(2026, 3, 8)]
 
 
 def test_an_order_dated_ahead_makes_no_day_complete(own_warehouse: Settings) -> None:
@@ -52,18 +54,11 @@ def test_an_order_dated_ahead_makes_no_day_complete(own_warehouse: Settings) -> 
     assert complete(LAST + timedelta(days=1)) == LAST - timedelta(days=1)
     assert complete(LAST - timedelta(days=9)) == LAST - timedelta(days=10)
     assert complete(FIRST) == FIRST
-    assert choose_days(FIRST, LAST + timedelta(days=1), complete=complete(LAST + timedelta(days=1))) == [
-        date(2026, 3, 8)
-    ]
     client.command(f"DROP TABLE {orders}")
 
 
-def test_a_history_of_one_day_has_that_day() -> None:
-    assert choose_days(FIRST, FIRST) == [FIRST]
-
-
 def test_a_range_holds_every_day_of_it() -> None:
-    assert choose_days(FIRST, LAST, start=date(2026, 2, 27), end=date(2026, 3, 1)) == [
+    assert choose_days(FIRST, COMPLETE, start=date(2026, 2, 27), end=date(2026, 3, 1)) == [
         date(2026, 2, 27),
         date(2026, 2, 28),
         date(2026, 3, 1),
@@ -81,7 +76,7 @@ def test_a_range_holds_every_day_of_it() -> None:
 )
 def test_a_day_outside_the_orders_is_refused(arguments: dict[str, date], message: str) -> None:
     with pytest.raises(TierhouseError, match=message):
-        choose_days(FIRST, LAST, **arguments)
+        check_days(choose_days(FIRST, COMPLETE, **arguments), FIRST, LAST)
 
 
 def test_a_restatement_never_knows_less_than_the_day_did(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,6 +27,7 @@ from orchestration.warehouse.server.engine import (
 from orchestration.warehouse.server.errors import ServerError
 from orchestration.warehouse.server.guard import NEVER_ZERO, check_setting, refuse_files_of_the_server
 from orchestration.warehouse.server.inputs import structure_of_input
+from orchestration.warehouse.server.kill import kills_by_plain_condition, narrow_to_user
 from orchestration.warehouse.server.native import (
     MARK_REVISION,
     ZONE_REVISION,
@@ -89,17 +90,6 @@ _PROCESSES = f"(SELECT * REPLACE ({AS_ASKED}) FROM system.processes)".encode()
 # Functions that the engine would answer with its own id of a query, and with the one user that it knows.
 _ID_FUNCTIONS = frozenset([b"queryid", b"query_id", b"initialqueryid", b"initial_query_id"])
 _USER_FUNCTIONS = frozenset([b"currentuser", b"current_user", b"user"])
-# What joins the parts of a condition that only compares.
-_KILL_WORDS = (b"AND", b"OR", b"NOT", b"IN", b"LIKE", b"ILIKE", b"BETWEEN", b"IS")
-_KILL_WAITS = (b"SYNC", b"ASYNC", b"TEST")
-# What it may compare: any other name might be a table's.
-_KILL_COLUMNS = frozenset(
-    (
-        b"query_id", b"initial_query_id", b"user", b"initial_user", b"query", b"query_kind", b"normalized_query_hash", b"elapsed",
-        b"read_rows", b"read_bytes", b"total_rows_approx", b"memory_usage", b"peak_memory_usage", b"current_database",
-        b"http_user_agent", b"client_name", b"address", b"is_cancelled", b"is_initial_query",
-    )
-)  # fmt: skip
 _TRACE_PARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f][13579bdf]")
 _GET_IS_READONLY = (
     "For queries over HTTP, method GET implies readonly. You should use method POST for modifying queries."
@@ -309,7 +299,7 @@ class Execution:
         if words[1:2] == [b"TEMPORARY"] or words[1:] == [b"OR", b"REPLACE", b"TEMPORARY"]:
             return words[0] in (b"CREATE", b"DROP") and not self.reads_only
         if words[:2] == [b"KILL", b"QUERY"]:
-            return _kills_by_plain_condition(self.statement)
+            return kills_by_plain_condition(self.statement)
         return words[:1] == [b"USE"] or (words[:1] == [b"SET"] and words[1:2] not in ([b"ROLE"], [b"DEFAULT"]))
 
     def _check_readonly_session(self, settings: dict[str, str], session: Session | None) -> None:
@@ -539,7 +529,7 @@ class Execution:
             yield handle, self.statement
             return
         with contextlib.closing(self.engine.open()) as owner:
-            yield owner, _narrow_to_user(self.statement, self.user)
+            yield owner, narrow_to_user(self.statement, self.user)
 
     def _kill(self, handle: Handle, statement: Statement) -> bytes:
         """Run KILL QUERY; gives a query for its result, with the ids and words of clients."""
@@ -797,49 +787,6 @@ def _translate_names(statement: Statement) -> bytes:
         if token.identifier in expressions:
             text = text[: token.start] + expressions[token.identifier] + text[token.end :]
     return text
-
-
-def _kills_by_plain_condition(statement: Statement) -> bool:
-    """Whether a KILL QUERY only compares columns of the process list with values, as it is computed with the rights of another: no
-    function or subquery, no settings, no name given that could stand for a column, no bracket that closes one outside."""
-    end = _end_of_condition(statement)
-    before = [token.upper for token in statement.tokens[:3]]
-    behind = [token.upper for token in statement.tokens[end:]]
-    if behind and behind[0] in _KILL_WAITS:
-        behind = behind[1:]
-    if before[2:] != [b"WHERE"] or statement.settings or (behind and (behind[0] != b"FORMAT" or len(behind) != 2)):
-        return False
-    depth, is_parameter, follows_value = 0, False, False
-    for token in statement.tokens[3:end]:
-        depth += token.nesting
-        is_value = token.kind != "symbol" and token.upper not in _KILL_WORDS
-        # Two values beside each other are a function's call, a name given to a value, or a subquery.
-        is_second = follows_value and (is_value or token.text in (b"(", b"{"))
-        is_name = is_value and token.name is not None and not token.text[:1].isdigit()
-        if not is_parameter and (is_second or (is_name and token.name not in _KILL_COLUMNS)):
-            return False
-        if depth < 0 or token.text == b"[" or token.upper == b"IDENTIFIER":
-            return False
-        if token.text in (b"{", b"}"):
-            is_parameter = token.text == b"{"
-        follows_value = is_value or token.text in (b")", b"}")
-    return depth == 0
-
-
-def _end_of_condition(statement: Statement) -> int:
-    """Place of the first token behind the condition of a KILL QUERY; the number of tokens where none is."""
-    tokens = statement.tokens
-    ends = (place for place in range(3, len(tokens)) if tokens[place].upper in (*_KILL_WAITS, b"FORMAT"))
-    return next(ends, len(tokens))
-
-
-def _narrow_to_user(statement: Statement, user: str) -> Statement:
-    """A KILL QUERY for the queries of one user only."""
-    start, behind = statement.tokens[2].end, statement.tokens[_end_of_condition(statement) :]
-    end = behind[0].start if behind else len(statement.text)
-    own = f") AND user = {quote(user)} ".encode("utf-8", "surrogateescape")
-    text = statement.text[:start] + b" (" + statement.text[start:end] + b"\n" + own + statement.text[end:]
-    return read_statement(text, len(text))
 
 
 def _spell_out(statement: Statement) -> Statement:
