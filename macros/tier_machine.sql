@@ -53,8 +53,8 @@
     toUInt8(if({{ inputs.override_rank }} > 0, {{ inputs.override_rank }}, greatest({{ earned_rank }}, {{ inputs.cap_rank }})))
 {%- endmacro %}
 
-{# The state after a day, from that of within_ladder(), as a tuple: earned_rank, earned_since_date, upgraded_on, up_count, up_rank, down_count, down_rank,
-   tier_rank, tier_since_date. The names given to its parts (machine_...) are visible where the macro is used. #}
+{# The state after a day, from that of within_ladder(), as a tuple: earned_rank, earned_since_date, upgraded_on, up_count,
+   up_rank, down_count, down_rank, tier_rank, tier_since_date. The names given to its parts (machine_...) are visible where the macro is used. #}
 {% macro tier_transition(state, inputs) -%}
     tuple(
         {{ earned_rank_after(state, inputs) }} as machine_earned_rank,
